@@ -1,0 +1,60 @@
+# Every command of the project; `make` alone lists them. GNU make 3.81 (macOS) is enough.
+# The packages live in .venv, exactly as locked; PYTHON=python3.12 asks for one Python.
+
+BIN := .venv/bin
+ARGS :=
+UPGRADE :=
+
+# pip settings for user installs would break an install into .venv.
+INSTALL := PIP_USER=false $(BIN)/python -m pip install --require-hashes --disable-pip-version-check -q
+
+# A .venv that is missing, broken, moved or of another Python is made anew before it is filled.
+ifneq ($(shell PYTHON='$(PYTHON)' sh scripts/bootstrap state),ok)
+VENV := venv
+endif
+
+.PHONY: help demo run test check lint format lock clean venv
+
+help: ## list these commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.dev-stamp ## try the gateway with the official client against an emulated Kimi
+	$(BIN)/python scripts/demo.py
+
+run: .venv/.run-stamp ## serve on PORT (8000)
+	exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+
+test: .venv/.dev-stamp ## run all tests (ARGS="-k sse -x" goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint ## lint, then run the tests that need no server
+	$(BIN)/python -m pytest -m "not e2e" -q $(ARGS)
+
+lint: .venv/.dev-stamp ## ruff, its formatter, mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: .venv/.dev-stamp ## rewrite the sources as the formatter wants them
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+lock: .venv/.dev-stamp ## write the locks from requirements*.in (UPGRADE=1 takes the newest)
+	sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
+
+clean: ## remove .venv and the caches; the state in instance/ stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+venv:
+	@sh scripts/bootstrap
+
+.venv/.run-stamp: requirements.txt $(VENV)
+	@echo "Installing the locked packages into .venv"
+	@$(INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/.dev-stamp: requirements.txt requirements-dev.txt $(VENV)
+	@echo "Installing the locked packages into .venv, with those for development"
+	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch .venv/.run-stamp $@

@@ -1,0 +1,33 @@
+"""kimi-gateway: a person's own Kimi account for the clients of other vendors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Flask
+
+from app import operations, services
+from app.dialects import errors, models, token
+from app.dialects.openai_chat import routes as openai_chat_routes
+from app.observability import hooks, log
+from config.settings import Settings, load
+
+
+def create_app(settings: Settings | None = None, **overrides: Any) -> Flask:  # noqa: ANN401 # fields of Settings
+    """Build the application, by default from the environment; `overrides` replace single settings.
+
+    Raises config.settings.SettingsError for settings that cannot be used.
+    """
+    settings = replace(settings or load(), **overrides)
+    log.configure(settings.log_level, settings.log_format)
+    door = services.build(settings).door
+    app = Flask(__name__, static_folder=None)
+    app.extensions["is_draining"] = lambda: False  # gunicorn.conf.py knows better
+    hooks.install(app)
+    errors.install(app)
+    app.register_blueprint(openai_chat_routes.blueprint(door))
+    app.register_blueprint(models.blueprint(door))
+    app.register_blueprint(token.blueprint(door))
+    app.register_blueprint(operations.blueprint(app))
+    return app

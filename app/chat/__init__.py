@@ -1,0 +1,1 @@
+"""The house language: what a request is, what an answer is. Standard library only."""

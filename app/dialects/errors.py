@@ -1,0 +1,78 @@
+"""The last border before the wire: every error becomes a JSON answer in the dialect of its path.
+
+Nothing of a foreign exception's text leaves the house; the log has it, under the request's id.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+
+import orjson
+from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from app import errors
+from app.dialects.openai_chat.errors import error_body
+from app.errors import GatewayError
+from app.observability.hooks import current_record
+
+_log = logging.getLogger(__name__)
+
+_HTTP_ERRORS: dict[type[HTTPException], Callable[[], GatewayError]] = {
+    NotFound: lambda: errors.NotFound("There is nothing at this path; see the README for the endpoints."),
+    MethodNotAllowed: lambda: errors.MethodNotAllowed(f"The method {request.method} is not allowed here."),
+    RequestEntityTooLarge: lambda: errors.RequestTooLarge("The request is too large."),
+}
+
+
+def install(app: Flask) -> None:
+    """Answer every error that leaves a view."""
+    app.register_error_handler(GatewayError, _answer)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(ParseException, _broken_body)
+    app.register_error_handler(Exception, _defect)
+
+
+def _answer(error: GatewayError) -> Response:
+    record = current_record()
+    record.code = error.code
+    response = Response(orjson.dumps(error_body(error)), status=error.status, content_type="application/json")
+    # SDKs repeat failed requests by themselves: three conversations for one failure, unless they are told not to.
+    response.headers["x-should-retry"] = "true" if error.retryable else "false"
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, errors.RequestTooLarge):
+        _close_connection()
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    for kind, ours in _HTTP_ERRORS.items():
+        if isinstance(error, kind):
+            response = _answer(ours())
+            if isinstance(error, MethodNotAllowed) and error.valid_methods:
+                response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+            return response
+    return _answer(errors.InvalidRequest("The request cannot be understood."))
+
+
+def _broken_body(_error: ParseException) -> Response:
+    return _answer(errors.InvalidRequest("The body's framing is broken."))
+
+
+def _defect(error: Exception) -> Response:
+    _log.error("a request failed unexpectedly", exc_info=error)
+    return _answer(errors.InternalError("The gateway failed unexpectedly; its log has the details."))
+
+
+def _close_connection() -> None:
+    """Give the connection up after this answer, because its body will not be read.
+
+    A WSGI application cannot close by a header; gunicorn.conf.py puts a way to do it beside the body.
+    """
+    force_close = getattr(request.environ.get("wsgi.input"), "force_close", None)
+    if force_close is not None:
+        force_close()

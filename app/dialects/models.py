@@ -1,0 +1,35 @@
+"""GET /v1/models and /v1/models/{id} in OpenAI's shape."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from app.dialects.doorstep import Doorstep
+
+_CREATED = 1_700_000_000
+"""Seconds; Kimi tells no dates of its models, and clients sort by them."""
+
+
+def blueprint(door: Doorstep) -> Blueprint:
+    """The list of models."""
+    routes = Blueprint("models", __name__)
+
+    @routes.get("/v1/models")
+    @routes.get("/models")
+    def list_models() -> Response:
+        """List the names that ask for something; any other name is answered too, by the default model."""
+        names = door.gateway.models(door.credentials(request))
+        return jsonify({"object": "list", "data": [_model(name) for name in names]})
+
+    @routes.get("/v1/models/<path:name>")
+    @routes.get("/models/<path:name>")
+    def get_model(name: str) -> Response:
+        """Tell of one model; there is none of which a request would be refused."""
+        door.credentials(request)
+        return jsonify(_model(name))
+
+    return routes
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": _CREATED, "owned_by": "moonshot-ai"}

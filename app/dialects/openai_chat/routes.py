@@ -1,0 +1,45 @@
+"""POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Blueprint, Response, request
+
+from app.dialects.doorstep import Doorstep
+from app.dialects.openai_chat.encoder import ChatEncoder
+from app.dialects.openai_chat.schemas import chat_call
+from app.dialects.respond import respond
+from app.observability.hooks import current_record
+
+
+def blueprint(door: Doorstep) -> Blueprint:
+    """The door of this dialect."""
+    routes = Blueprint("openai_chat", __name__)
+
+    @routes.post("/v1/chat/completions")
+    @routes.post("/chat/completions")
+    def chat_completions() -> Response:
+        """Answer a chat."""
+        credentials = door.credentials(request)
+        call = chat_call(door.json_object(request))
+        record = current_record()
+        record.dialect, record.model, record.stream = "openai_chat", call.request.model, call.stream
+        record.account = door.gateway.account_name(credentials[0])
+        encoder = ChatEncoder(
+            identity=f"chatcmpl-{record.request_id}",
+            model=call.request.model,
+            created=int(time.time()),
+            use_conversation_id=door.gateway.keeps(call.request),
+            include_usage=call.include_usage,
+        )
+        return respond(
+            lambda cancellation: door.gateway.answer(call.request, credentials, cancellation),
+            encoder,
+            stream=call.stream,
+            pace=door.pace,
+            environ=request.environ,
+            record=record,
+        )
+
+    return routes

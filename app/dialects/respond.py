@@ -1,0 +1,153 @@
+"""From events to an HTTP answer, for every dialect.
+
+The status is held back until the first word, an error, or the grace limit: an error within that time has its true
+status. After it the headers are out, silence is filled with keep-alives, and an error is told in the stream, with no
+mark of success behind it. A client that hangs up ends the answer, also while the upstream is silent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import orjson
+from flask import Response
+
+from app.chat.completion import Completion, Fold
+from app.chat.events import Event, Failed, Opened, Source
+from app.chat.stages import ended
+from app.dialects import sse
+from app.dialects.hangup import watching
+from app.dialects.pump import Pump
+from app.dialects.pump import Source as Answer
+from app.errors import UpstreamTimeout
+from app.observability.record import RequestRecord
+
+
+class Encoder(Protocol):
+    """One answer in a dialect's words."""
+
+    content_type: str
+
+    def feed(self, events: list[Event]) -> bytes:
+        """The bytes of these events, one write; b"" if they say nothing in this dialect."""
+
+    def keep_alive(self) -> bytes:
+        """What fills silence; b"" where the dialect has nothing for it."""
+
+    def whole(self, completion: Completion) -> dict[str, object]:
+        """The answer as one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: how long the status is held back, the silence before a keep-alive, the most for a whole answer."""
+
+    grace: float
+    keepalive: float
+    whole_answer: float | None = None
+
+
+def respond(
+    answer: Answer, encoder: Encoder, *, stream: bool, pace: Pace, environ: Mapping[str, object], record: RequestRecord
+) -> Response:
+    """Run `answer` and give it as a stream or whole.
+
+    Raises the answer's error where it came before anything was sent; the error becomes a status further out.
+    """
+    with ExitStack() as stack:
+        pump = Pump(answer)
+        stack.callback(pump.close)
+        stack.enter_context(watching(environ.get("gunicorn.socket"), pump.cancellation.cancel))
+        if not stream:
+            return _whole(pump, encoder, pace, record)
+        first = _prime(pump, pace.grace, record)
+        body = _EventStream(
+            pump, encoder, first=first, keepalive=pace.keepalive, record=record, resources=stack.pop_all()
+        )
+        response = Response(body, content_type=encoder.content_type, headers=sse.HEADERS, direct_passthrough=True)
+        response.headers["x-usage"] = "estimated"
+        return response
+
+
+def _whole(pump: Pump, encoder: Encoder, pace: Pace, record: RequestRecord) -> Response:
+    fold = Fold()
+    deadline = None if pace.whole_answer is None else time.monotonic() + pace.whole_answer
+    while True:
+        events = pump.get(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if events is None:
+            raise UpstreamTimeout("The answer was not whole in the time this gateway allows; ask for a stream.")
+        record.saw(events)
+        fold.feed(events)
+        if not events or ended(events):
+            body = orjson.dumps(encoder.whole(fold.completion()))
+            return Response(body, content_type="application/json", headers={"x-usage": "estimated"})
+
+
+def _prime(pump: Pump, grace: float, record: RequestRecord) -> list[Event]:
+    """The events up to the first word, or those of the grace time; raises the error that comes before any word."""
+    first: list[Event] = []
+    deadline = time.monotonic() + grace
+    while (left := deadline - time.monotonic()) > 0:
+        events = pump.get(left)
+        if events is None:
+            break
+        record.saw(events)
+        first += events
+        for event in first:
+            if isinstance(event, Failed):
+                raise event.error
+            if not isinstance(event, Opened | Source):
+                return first
+        if not events:
+            break
+    return first
+
+
+class _EventStream:
+    """The body of a streamed answer; a class, so that closing it works also where it was never begun."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        encoder: Encoder,
+        *,
+        first: list[Event],
+        keepalive: float,
+        record: RequestRecord,
+        resources: ExitStack,
+    ) -> None:
+        self._pump = pump
+        self._encoder = encoder
+        self._first: list[Event] | None = first
+        self._keepalive = keepalive
+        self._record = record
+        self._resources = resources
+        self._over = False
+        self.close: Callable[[], None] = resources.close
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next bytes to write: events, or a keep-alive after silence."""
+        if self._first is not None:
+            first, self._first = self._first, None
+            # Headers leave with the first write, and the client has waited for them through the grace time.
+            return self._encoded(first) or self._encoder.keep_alive()
+        deadline = time.monotonic() + self._keepalive
+        while not self._over:
+            events = self._pump.get(max(0.0, deadline - time.monotonic()))
+            if events is None:
+                return self._encoder.keep_alive()
+            self._record.saw(events)
+            if data := self._encoded(events):
+                return data
+        raise StopIteration
+
+    def _encoded(self, events: list[Event]) -> bytes:
+        self._over = not events or ended(events)
+        return self._encoder.feed(events)

@@ -1,0 +1,221 @@
+"""The one error tree: whatever goes wrong on the way of a request is one of these.
+
+GatewayError
+├── InvalidRequest 400 ─┬─ ContextLengthExceeded
+│                       ├─ ContentFiltered
+│                       └─ AttachmentRefused
+├── MissingApiKey, InvalidApiKey, TokenExpired 401
+├── AccountRestricted, PlanRequired 403
+├── NotFound 404 ── ConversationNotFound
+├── MethodNotAllowed 405
+├── RequestTooLarge 413
+├── UnsupportedMediaType 415
+├── RateLimitExceeded, UpstreamBusy 429
+├── ClientGone 499              (never reaches a wire: there is nobody to tell)
+├── InternalError 500           (a defect of ours)
+├── UpstreamProtocolError, UpstreamTruncated 502
+├── UpstreamUnavailable 503
+└── UpstreamTimeout 504
+
+Codes and statuses are those of the contract. Nobody classifies an error by the words of its message: each
+class knows what it means, and each dialect has a table from class to its vendor's shape.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """Base of the tree.
+
+    `message` is a sentence for the client: it never holds a token, message text or a foreign exception's text.
+    `param` names the request field at fault. `retry_after` is in seconds. `retryable` says that the same
+    request sent again at once may succeed; it becomes `x-should-retry`. `another_account` says that a different
+    account may well serve the request, so that the gateway may try one before the first event.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "api_error"
+    another_account: ClassVar[bool] = False
+    retry_after_default: ClassVar[float | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = self.retry_after_default if retry_after is None else retry_after
+        self.retryable = retryable
+
+
+class InternalError(GatewayError):
+    """A defect of the gateway itself; the log has the details, the client has the request id."""
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be understood or served as it is."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    """Kimi refused the prompt as too long."""
+
+    code = "context_length_exceeded"
+
+
+class ContentFiltered(InvalidRequest):
+    """Kimi's content rules refused the prompt or the answer."""
+
+    code = "content_filtered"
+
+
+class AttachmentRefused(InvalidRequest):
+    """An image or file cannot be taken."""
+
+    code = "attachment_refused"
+
+
+class MissingApiKey(GatewayError):
+    """No credential came with the request."""
+
+    status = 401
+    code = "missing_api_key"
+    type = "authentication_error"
+
+
+class InvalidApiKey(GatewayError):
+    """The credential is malformed or not one that this gateway accepts."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class TokenExpired(GatewayError):
+    """Kimi no longer takes the credential: the person has to log in again."""
+
+    status = 401
+    code = "token_expired"
+    type = "authentication_error"
+    another_account = True
+
+
+class AccountRestricted(GatewayError):
+    """Kimi has restricted the account."""
+
+    status = 403
+    code = "account_restricted"
+    type = "permission_error"
+    another_account = True
+
+
+class PlanRequired(GatewayError):
+    """The model or function asked for needs a paid plan of Kimi's."""
+
+    status = 403
+    code = "plan_required"
+    type = "permission_error"
+
+
+class NotFound(GatewayError):
+    """There is nothing at that path or under that name."""
+
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+
+
+class ConversationNotFound(NotFound):
+    """Kimi does not know the conversation, or it belongs to another account."""
+
+    code = "conversation_not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    """The path exists, but not for this method."""
+
+    status = 405
+    code = "method_not_allowed"
+    type = "invalid_request_error"
+
+
+class RequestTooLarge(GatewayError):
+    """The body is over the limit."""
+
+    status = 413
+    code = "request_too_large"
+    type = "invalid_request_error"
+
+
+class UnsupportedMediaType(GatewayError):
+    """The body's content type or encoding is not one that is read here."""
+
+    status = 415
+    code = "unsupported_media_type"
+    type = "invalid_request_error"
+
+
+class RateLimitExceeded(GatewayError):
+    """The account's quota at Kimi is spent, or Kimi refuses a second stream beside the first."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+    another_account = True
+    retry_after_default = 60.0
+
+
+class UpstreamBusy(GatewayError):
+    """Kimi is overloaded for this account's plan."""
+
+    status = 429
+    code = "upstream_busy"
+    type = "rate_limit_error"
+    another_account = True
+    retry_after_default = 30.0
+
+
+class ClientGone(GatewayError):
+    """The client hung up; what runs for it stops. The status is the one proxies log for this."""
+
+    status = 499
+    code = "client_closed_request"
+
+
+class UpstreamProtocolError(GatewayError):
+    """Kimi answered something that its known protocol does not allow."""
+
+    status = 502
+    code = "upstream_protocol_error"
+
+
+class UpstreamTruncated(GatewayError):
+    """Kimi's answer ended without its end mark: what came is not the whole."""
+
+    status = 502
+    code = "upstream_truncated"
+
+
+class UpstreamUnavailable(GatewayError):
+    """Kimi could not be reached, or answered with a server error."""
+
+    status = 503
+    code = "upstream_unavailable"
+
+
+class UpstreamTimeout(GatewayError):
+    """Kimi did not answer within a deadline."""
+
+    status = 504
+    code = "upstream_timeout"

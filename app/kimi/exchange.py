@@ -1,0 +1,212 @@
+"""One answer of Kimi's from opening to clean-up, over either protocol.
+
+An exchange is opened for one turn; its events are read to their end or not; then it is closed, which stops what still
+runs on Kimi's side and deletes the conversation if it is not to be kept. What a protocol needs of calls, and in which
+order, is written here; what the bytes mean is in connect, connect_decoder and rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.chat.cancellation import Cancellation
+from app.chat.events import Event, Failed
+from app.errors import GatewayError, RateLimitExceeded, UpstreamProtocolError
+from app.kimi import connect, connect_errors, rest
+from app.kimi.connect import ConnectPlan
+from app.kimi.connect_decoder import ConnectDecoder
+from app.kimi.http import HttpAnswer, HttpRequest
+from app.kimi.rest import RestDecoder, RestPlan
+from app.kimi.transport import HttpStream, Transport
+
+LINGER = 3.0
+"""Seconds to wait for the trailer of an answer that is complete without it."""
+
+MAX_CONTINUATIONS = 16
+"""How often one answer is continued after the legacy site's output limit."""
+
+_OK = 200
+_RETRY_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One turn: `text` is the user text to send, `site` the base URL, `token` the access token of the account."""
+
+    text: str = field(repr=False)
+    site: str
+    token: str = field(repr=False)
+    conversation_id: str | None = None
+
+
+class Exchange(Protocol):
+    """One answer."""
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation on Kimi's side, None as long as it is not known."""
+
+    def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
+        """Send the turn and give the answer's events, the last of them Finished or Failed; once only."""
+
+    def stop(self, token: str) -> None:
+        """Have Kimi stop generating, if it may still be. Raises GatewayError.
+
+        `token` is a fresh access token: the one that opened the answer may have expired by its end.
+        """
+
+    def delete(self, token: str) -> None:
+        """Delete the conversation on Kimi's side, if there is one. Raises GatewayError."""
+
+
+class _Decoder(Protocol):
+    settled: bool
+    ended: bool
+
+    def feed(self, data: bytes) -> list[Event]: ...
+    def finish(self) -> list[Event]: ...
+
+
+class ConnectExchange:
+    """An answer over the Connect protocol: one call opens the conversation and streams the answer."""
+
+    def __init__(self, transport: Transport, ask: Ask, plan: ConnectPlan) -> None:
+        self._transport = transport
+        self._ask = ask
+        self._plan = plan
+        self._decoder: ConnectDecoder | None = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The chat's id, from the first frames."""
+        told = self._decoder.conversation_id if self._decoder else None
+        return told or self._ask.conversation_id
+
+    def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
+        """Send the turn and give the answer's events."""
+        ask = self._ask
+        continues = (ask.conversation_id, self._tip(ask.conversation_id)) if ask.conversation_id else None
+        request = connect.chat_request(ask.site, ask.token, self._plan, ask.text, continues)
+        with self._transport.stream(request, cancellation) as stream:
+            if stream.status != _OK or stream.media_type != connect.STREAM_TYPE:
+                yield [Failed(_with_pause(stream, connect_errors.from_answer(stream.answer())))]
+                return
+            encoding = stream.headers.get("connect-content-encoding", "")
+            self._decoder = ConnectDecoder(encoding=encoding)
+            yield from _decoded(stream, self._decoder)
+
+    def stop(self, token: str) -> None:
+        """Cancel the message that is being written: closing the connection may not stop it (kimi.md B11)."""
+        decoder = self._decoder
+        if decoder is None or decoder.concluded or decoder.message_id is None or self.conversation_id is None:
+            return
+        body = {"chat_id": self.conversation_id, "message_id": decoder.message_id}
+        self._call(token, "CancelChat", body)
+
+    def delete(self, token: str) -> None:
+        """Delete the chat."""
+        if self.conversation_id is not None:
+            self._call(token, "DeleteChat", {"chat_id": self.conversation_id})
+
+    def _tip(self, chat_id: str) -> str | None:
+        """The message to answer to. A site without the call continues by the chat's id alone (kimi.md B10)."""
+        body = {"chat_id": chat_id, "page_size": 20}
+        try:
+            return connect.last_assistant_message(self._call(self._ask.token, "ListMessages", body))
+        except UpstreamProtocolError:
+            return None
+
+    def _call(self, token: str, method: str, body: object) -> HttpAnswer:
+        return send(self._transport, connect.rpc(self._ask.site, token, f"{connect.CHAT}/{method}", body))
+
+
+class RestExchange:
+    """An answer over the legacy protocol: open a chat, stream, continue at the output limit."""
+
+    def __init__(self, transport: Transport, ask: Ask, plan: RestPlan) -> None:
+        self._transport = transport
+        self._ask = ask
+        self._plan = plan
+        self._chat_id = ask.conversation_id
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The chat's id, once it is opened."""
+        return self._chat_id
+
+    def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
+        """Send the turn and give the answer's events."""
+        ask = self._ask
+        if self._plan.use_research:
+            self._check_research()
+        if self._chat_id is None:
+            self._chat_id = rest.chat_id_of(
+                check_legacy(self._transport.fetch(rest.create_chat(ask.site, ask.token, self._plan)))
+            )
+        decoder = RestDecoder(self._chat_id)
+        request = rest.completion(ask.site, ask.token, self._plan, self._chat_id, ask.text)
+        for _ in range(MAX_CONTINUATIONS):
+            with self._transport.stream(request, cancellation) as stream:
+                if stream.status != _OK or stream.media_type != rest.STREAM_TYPE:
+                    yield [Failed(_with_pause(stream, rest.error_of(stream.answer())))]
+                    return
+                yield from _decoded(stream, decoder)
+            if decoder.continuation is None:
+                return
+            request = rest.continuation(ask.site, ask.token, self._plan, self._chat_id, decoder.continuation)
+            decoder.resume()
+        yield decoder.stop_at_limit()
+
+    def stop(self, token: str) -> None:
+        """Nothing: the legacy site ends with its connection."""
+
+    def delete(self, token: str) -> None:
+        """Delete the chat."""
+        if self._chat_id is not None:
+            check_legacy(self._transport.fetch(rest.delete_chat(self._ask.site, token, self._chat_id)))
+
+    def _check_research(self) -> None:
+        """Research is metered: a turn that would be refused is not begun (kimi.md A3)."""
+        answer = check_legacy(self._transport.fetch(rest.research_usage(self._ask.site, self._ask.token)))
+        left = rest.research_left(answer)
+        if left is not None and left <= 0:
+            raise RateLimitExceeded("The account's research turns are used up.", retry_after=_RETRY_SECONDS)
+
+
+def _decoded(stream: HttpStream, decoder: _Decoder) -> Iterator[list[Event]]:
+    """One list of events for each network read that completed any."""
+    while not decoder.ended:
+        try:
+            data = stream.read(within=LINGER if decoder.settled else None)
+        except GatewayError:
+            if not decoder.settled:
+                raise
+            data = b""  # the answer is complete; only its trailer is late
+        events = decoder.feed(data) if data else decoder.finish()
+        if events:
+            yield events
+
+
+def _with_pause(stream: HttpStream, error: GatewayError) -> GatewayError:
+    """Pass on for how long Kimi asks to be left alone."""
+    after = stream.headers.get("retry-after", "")
+    if after.isascii() and after.isdigit():
+        error.retry_after = float(after)
+    return error
+
+
+def send(transport: Transport, request: HttpRequest) -> HttpAnswer:
+    """A unary Connect call; raises what a refusal means."""
+    answer = transport.fetch(request)
+    if answer.status == _OK:
+        return answer
+    raise connect_errors.from_answer(answer)
+
+
+def check_legacy(answer: HttpAnswer) -> HttpAnswer:
+    """The answer of a unary legacy call, if it is a success; raises what a refusal means."""
+    if answer.status == _OK:
+        return answer
+    raise rest.error_of(answer)

@@ -1,0 +1,305 @@
+"""The legacy REST protocol of kimi.moonshot.cn: requests to bytes, server-sent events to events (kimi.md A).
+
+Builders and a decoder without sockets. The raw captures of this stream are of 2023 and 2024, before `k1` events: their
+shape is known from client code only, so they are read leniently.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from app.chat.events import Event, Failed, Finished, Opened, Source, ThinkingDelta
+from app.errors import (
+    AccountRestricted,
+    ContentFiltered,
+    ContextLengthExceeded,
+    ConversationNotFound,
+    GatewayError,
+    RateLimitExceeded,
+    TokenExpired,
+    UpstreamBusy,
+    UpstreamProtocolError,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
+from app.kimi import connect_errors, json
+from app.kimi.citations import MarkerScanner
+from app.kimi.framing import MAX_FRAME, SseReader
+from app.kimi.http import HttpAnswer, HttpRequest
+
+STREAM_TYPE = "text/event-stream"
+DEFAULT_AGENT = "kimi"
+
+_SECOND_STREAM_PAUSE = 10.0
+"""Seconds to wait when Kimi still streams another answer: its end is not announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestPlan:
+    """How one turn is asked (kimi.md A4)."""
+
+    kimiplus_id: str = DEFAULT_AGENT
+    model: str = "kimi"
+    use_search: bool = False
+    use_research: bool = False
+    use_math: bool = False
+
+
+def create_chat(base: str, token: str, plan: RestPlan) -> HttpRequest:
+    """Open a conversation; the answer's `id` names it."""
+    body = {
+        "name": "kimi-gateway",
+        "is_example": False,
+        "enter_method": "new_chat",
+        "kimiplus_id": plan.kimiplus_id,
+    }
+    return _request("POST", base, "/api/chat", token, body)
+
+
+def completion(base: str, token: str, plan: RestPlan, chat_id: str, text: str) -> HttpRequest:
+    """Ask for an answer: the server keeps the history, one user message counts."""
+    body: dict[str, object] = {
+        "kimiplus_id": plan.kimiplus_id,
+        "messages": [{"role": "user", "content": text}],
+        "refs": [],
+        "use_search": plan.use_search,
+        "use_research": plan.use_research,
+        "use_math": plan.use_math,
+        "model": plan.model,
+        "extend": {"sidebar": True},
+    }
+    return _stream_request(base, token, chat_id, body)
+
+
+def continuation(base: str, token: str, plan: RestPlan, chat_id: str, segment_id: str) -> HttpRequest:
+    """Ask for the rest of an answer that reached the output limit."""
+    body: dict[str, object] = {
+        "segment_id": segment_id,
+        "action": "continue",
+        "messages": [{"role": "user", "content": " "}],
+        "kimiplus_id": plan.kimiplus_id,
+        "extend": {"sidebar": True},
+    }
+    return _stream_request(base, token, chat_id, body)
+
+
+def delete_chat(base: str, token: str, chat_id: str) -> HttpRequest:
+    """Delete a conversation."""
+    return _request("DELETE", base, f"/api/chat/{chat_id}", token, {})
+
+
+def research_usage(base: str, token: str) -> HttpRequest:
+    """Ask how many research turns are left."""
+    return _request("GET", base, "/api/chat/research/usage", token, None)
+
+
+def current_user(base: str, token: str) -> HttpRequest:
+    """Ask who the account is: the cheapest check of an access token."""
+    return _request("GET", base, "/api/user", token, None)
+
+
+def chat_id_of(answer: HttpAnswer) -> str:
+    """The id of a new conversation. Raises what the answer means if it holds none."""
+    try:
+        chat_id = json.text(json.parse(answer.body), "id")
+    except ValueError:
+        chat_id = ""
+    if not chat_id:
+        raise error_of(answer)
+    return chat_id
+
+
+def research_left(answer: HttpAnswer) -> int | None:
+    """How many research turns are left; None if the answer does not tell."""
+    try:
+        remain = json.member(json.parse(answer.body), "remain")
+    except ValueError:
+        return None
+    return remain if isinstance(remain, int) and not isinstance(remain, bool) else None
+
+
+def _stream_request(base: str, token: str, chat_id: str, body: dict[str, object]) -> HttpRequest:
+    request = _request("POST", base, f"/api/chat/{chat_id}/completion/stream", token, body)
+    headers = {**request.headers, "Accept": STREAM_TYPE, "Referer": f"{base}/chat/{chat_id}"}
+    return HttpRequest(request.method, request.url, headers, request.body)
+
+
+def _request(method: str, base: str, path: str, token: str, body: dict[str, object] | None) -> HttpRequest:
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+        "Origin": base,
+        "Referer": f"{base}/",
+        "X-Msh-Platform": "web",
+    }
+    return HttpRequest(method, base + path, headers, None if body is None else json.dump(body))
+
+
+_ERROR_TYPES: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = (
+    (re.compile(r"auth\."), TokenExpired, "Kimi does not accept the token: log in again."),
+    (re.compile(r"chat\.not_found"), ConversationNotFound, "Kimi does not know this conversation."),
+    (re.compile(r"chat\.forbidden"), AccountRestricted, "Kimi has disabled this conversation."),
+    (
+        re.compile(r".*token_length_too_long"),
+        ContextLengthExceeded,
+        "Kimi refused the prompt as too long.",
+    ),
+    (
+        re.compile(r".*(sensitive|filter|moderation|violat)"),
+        ContentFiltered,
+        "Kimi's content rules refused this prompt or its answer.",
+    ),
+    (re.compile(r"openai\.completion"), UpstreamBusy, "Kimi is overloaded."),
+    (re.compile(r"internal"), UpstreamUnavailable, "Kimi failed with an error of its own."),
+)
+
+
+def error_of_type(error_type: str) -> GatewayError:
+    """The error that a legacy `error_type` means (kimi.md A6)."""
+    if error_type == "chat.user_stream_pushing":
+        return RateLimitExceeded("Kimi still streams another answer of this account.", retry_after=_SECOND_STREAM_PAUSE)
+    for pattern, kind, message in _ERROR_TYPES:
+        if pattern.match(error_type):
+            return kind(message)
+    return UpstreamProtocolError("Kimi answered with an error of an unknown kind.")
+
+
+def error_of(answer: HttpAnswer) -> GatewayError:
+    """The error that an answer means which should have been a stream or a success."""
+    try:
+        error_type = json.text(json.parse(answer.body), "error_type")
+    except ValueError:
+        error_type = ""
+    return error_of_type(error_type) if error_type else connect_errors.from_answer(answer)
+
+
+_BOOKKEEPING = frozenset({"done", "debug", "ping", "zone_set", "chat_prompt", "rename", "concat"})
+"""Events that say nothing to a client; `done` ends a segment, not the answer."""
+
+
+class RestDecoder:
+    """The body of a completion stream to events.
+
+    `continuation` is the segment to continue when the body ended at the output limit (kimi.md A4): then `resume` makes
+    the decoder ready for the next body, and the two are one answer.
+    """
+
+    def __init__(self, conversation_id: str, *, ceiling: int = MAX_FRAME) -> None:
+        self.conversation_id: str | None = conversation_id
+        self.message_id: str | None = None
+        self.settled = False
+        self.ended = False
+        self.continuation: str | None = None
+        self.unknown = 0
+        self._ceiling = ceiling
+        self._reader = SseReader(ceiling=ceiling)
+        self._markers = MarkerScanner()
+        self._known: dict[str, Source] = {}
+        self._segment = ""
+        self._at_limit = False
+        self._spoken = False
+        self._opened = False
+
+    def resume(self) -> None:
+        """Go on with the body of a continuation."""
+        self._reader = SseReader(ceiling=self._ceiling)
+        self.continuation, self._at_limit, self.ended = None, False, False
+
+    def stop_at_limit(self) -> list[Event]:
+        """End the answer where the output limit ended it, instead of continuing."""
+        out: list[Event] = []
+        self._flush(out)
+        out.append(Finished("length"))
+        return out
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completed; an error is a Failed, the last event of all."""
+        out: list[Event] = []
+        if self.ended:
+            return out
+        if not self._opened and self.conversation_id:
+            self._opened = True
+            out.append(Opened(self.conversation_id))
+        try:
+            for event in self._reader.feed(data):
+                self._event(event.data, out)
+        except GatewayError as error:
+            self._fail(error, out)
+        return out
+
+    def finish(self) -> list[Event]:
+        """Judge the end of the body: only `all_done` makes it whole."""
+        out: list[Event] = []
+        if not self.ended:
+            self._fail(UpstreamTruncated("Kimi's answer broke off before its end."), out)
+        return out
+
+    def _event(self, data: str, out: list[Event]) -> None:
+        if self.ended:
+            return
+        try:
+            event = json.parse(data)
+        except ValueError:
+            self.unknown += 1
+            return
+        match json.text(event, "event"):
+            case name if name in _BOOKKEEPING:
+                pass
+            case "cmpl":
+                self._say(json.text(event, "text"), out)
+            case "k1" | "think":
+                self._think(event, out)
+            case "req" | "resp" as name:
+                # The site continues by the id of `req` (kimi.md A4).
+                self._segment = json.text(event, "id") if name == "req" else self._segment or json.text(event, "id")
+            case "search_plus":
+                self._found(json.member(event, "msg"), out)
+            case "ref_docs":
+                for card in json.items(event, "ref_cards"):
+                    self._found(card, out)
+            case "length":
+                self._at_limit = True
+            case "error":
+                raise error_of_type(json.text(event, "error", "error_type"))
+            case "all_done":
+                self._end(out)
+            case _:
+                self.unknown += 1
+
+    def _say(self, text: str, out: list[Event]) -> None:
+        if text:
+            self._spoken = True
+            out.extend(self._markers.feed(text))
+
+    def _think(self, event: object, out: list[Event]) -> None:
+        for result in json.items(event, "search_results"):
+            self._found(result, out)
+        if text := json.text(event, "text"):
+            out.append(ThinkingDelta(text))
+
+    def _found(self, result: object, out: list[Event]) -> None:
+        url = json.text(result, "url")
+        if url in self._known or not url.startswith(("https://", "http://")):
+            return
+        source = self._known[url] = Source(url=url, title=json.text(result, "title"))
+        self._markers.add(source)
+        out.append(source)
+
+    def _end(self, out: list[Event]) -> None:
+        if self._at_limit and self._segment:
+            self.ended, self.continuation = True, self._segment
+            return
+        self._flush(out)
+        if not self._spoken:
+            self._fail(UpstreamBusy("Kimi answered nothing at all; it is likely overloaded."), out)
+            return
+        self.ended = True
+        out.append(Finished("length" if self._at_limit else "stop"))
+
+    def _flush(self, out: list[Event]) -> None:
+        out.extend(self._markers.finish())
+
+    def _fail(self, error: GatewayError, out: list[Event]) -> None:
+        self.ended = True
+        out.append(Failed(error))

@@ -1,0 +1,30 @@
+"""For those who run the service: is it alive, is it ready. None of these calls Kimi."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Flask, Response, jsonify
+
+
+def blueprint(app: Flask) -> Blueprint:
+    """The probes. `app.extensions["is_draining"]` tells whether the worker has been told to stop."""
+    routes = Blueprint("operations", __name__)
+
+    @routes.get("/ping")
+    def ping() -> Response:
+        """Answer as the seed does."""
+        return Response("pong", content_type="text/plain; charset=utf-8")
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        """The process answers."""
+        return jsonify({"status": "ok"})
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        """New requests are welcome; 503 once the worker drains."""
+        draining = app.extensions["is_draining"]()
+        response = jsonify({"status": "draining" if draining else "ready"})
+        response.status_code = 503 if draining else 200
+        return response
+
+    return routes

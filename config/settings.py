@@ -1,0 +1,183 @@
+"""The settings: environment variables in, one frozen `Settings` out; `os.environ` is read here only.
+
+A marshmallow schema checks the variables, so that all that is wrong is said at once. Its own
+messages are not used: an error names the variable and what it must be, and can therefore never
+repeat a token. The defaults stand in `Settings` alone; `Settings()` is the service with an empty
+environment.
+
+Names, defaults and meanings are those of the contract, section 7, and of .env.example.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, fields
+from marshmallow.validate import OneOf, Range, Regexp
+
+from config import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MIB: Final = 1024 * 1024
+_DAY: Final = 86_400  # seconds; a longer timeout is a slip, and much longer ones overflow in the kernel
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_CREDENTIAL: Final = re.compile(r"[\x21\x23-\x26\x28-\x7e]+")  # visible, no quotes
+
+
+class SettingsError(ValueError):
+    """Variables of the environment cannot be used; one line says which, and what each must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator has set. Times are in seconds, sizes in bytes; no URL ends in a slash."""
+
+    port: int = 8000
+    """TCP port to listen on."""
+    web_concurrency: int = 1
+    """Number of worker processes."""
+    kimi_protocol: Literal["connect", "rest"] = "connect"
+    """What refresh tokens are served by: today's site or the legacy one."""
+    kimi_web_url: str | None = None
+    """The site for every token; None: by the token's own region."""
+    kimi_auth_url: str | None = None
+    """The token endpoint's host for every token; None: by the token's own region."""
+    kimi_legacy_url: str = "https://kimi.moonshot.cn"
+    """The legacy REST site."""
+    kimi_tokens: tuple[str, ...] = field(default=(), repr=False)
+    """The server's own Kimi credentials, for requests that come with one of `api_keys`."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that clients may use; none: clients bring Kimi credentials."""
+    allow_client_tokens: bool = False
+    """Whether Kimi credentials of clients are taken although `api_keys` are set."""
+    keep_conversations: bool = False
+    """Whether conversations stay on the Kimi side after use."""
+    grace_seconds: float = 8.0
+    """How long the status of a stream is held back for an early error; 0: not at all."""
+    keepalive_seconds: float = 10.0
+    """Silence after which a keep-alive goes out."""
+    first_byte_timeout: float = 30.0
+    """How long the upstream may take to its first byte."""
+    idle_timeout: float = 90.0
+    """How long the upstream may be silent between two bytes."""
+    total_timeout: float = 900.0
+    """How long one answer of the upstream may take."""
+    max_json_bytes: int = 32 * _MIB
+    """The largest JSON request body."""
+    whole_answer_timeout: float | None = None
+    """How long a request without streaming may take; None: as long as the upstream may."""
+    kimi_user_agent: str = f"Mozilla/5.0 (compatible; kimi-gateway/{VERSION})"
+    """What the gateway calls itself towards Kimi."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe records that are logged."""
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object per line, or lines for a person."""
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ`, by default the process's environment.
+
+    A variable that is unset, empty or blank takes its default; blanks around a value are dropped;
+    variables that are not ours are ignored.
+
+    Raises SettingsError, whose one line names every variable that cannot be used and never its
+    value.
+    """
+    source = os.environ if environ is None else environ
+    schema = _Variables()
+    given = {name: value for name in schema.fields if (value := source.get(name, "").strip())}
+    try:
+        values: dict[str, Any] = schema.load(given)
+    except ValidationError as error:
+        wrong = (f"{name} must be {schema.fields[name].metadata['be']}" for name in sorted(error.messages_dict))
+        # The marshmallow error holds the values: it must not follow this one into a traceback.
+        raise SettingsError("; ".join(wrong) + ".") from None
+    return Settings(**{name.lower(): value for name, value in values.items()})
+
+
+def _base_url(value: str) -> str:
+    """Return an http(s) URL that paths can be appended to, without the slash at its end."""
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an unclosed bracket, a port that is no number
+        usable = False
+    # urlsplit drops tabs and newlines in silence, hence the look at the text itself.
+    if not usable or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(value):
+        raise ValidationError("not a base URL")
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise ValidationError("more than a base URL")
+    return parts.geturl().rstrip("/")
+
+
+def _credentials(value: str) -> tuple[str, ...]:
+    """Return the members of a comma-separated list, each of them once.
+
+    Quotes are refused: `docker run --env-file` passes those around a value on as part of it.
+    """
+    members = tuple(dict.fromkeys(member for part in value.split(",") if (member := part.strip())))
+    # A lone comma would otherwise mean "no keys", which opens the door that it was meant to close.
+    if not members or not all(_CREDENTIAL.fullmatch(member) for member in members):
+        raise ValidationError("not a list of credentials")
+    return members
+
+
+def _url() -> fields.Field[Any]:
+    be = "an http or https URL without credentials, query and fragment, such as https://host/path"
+    return fields.Function(deserialize=_base_url, metadata={"be": be})
+
+
+def _list() -> fields.Field[Any]:
+    be = "credentials of visible ASCII characters without quotes, separated by commas"
+    return fields.Function(deserialize=_credentials, metadata={"be": be})
+
+
+def _switch() -> fields.Field[Any]:
+    return fields.Boolean(metadata={"be": "true or false"})
+
+
+def _choice(*words: str) -> fields.Field[Any]:
+    return fields.Function(deserialize=str.lower, validate=OneOf(words), metadata={"be": "one of " + ", ".join(words)})
+
+
+def _count(least: int, most: int) -> fields.Field[Any]:
+    return fields.Integer(validate=Range(least, most), metadata={"be": f"a whole number from {least} to {most}"})
+
+
+def _seconds(*, zero: bool = False) -> fields.Field[Any]:
+    be = f"a number of seconds, {'0 or more' if zero else 'more than 0'} and at most {_DAY}"
+    return fields.Float(validate=Range(0, _DAY, min_inclusive=zero), metadata={"be": be})
+
+
+class _Variables(Schema):
+    """How each variable is read; `metadata["be"]` is what an error says that it must be."""
+
+    PORT = _count(1, 65_535)
+    WEB_CONCURRENCY = _count(1, 256)
+    KIMI_PROTOCOL = _choice("connect", "rest")
+    KIMI_WEB_URL = _url()
+    KIMI_AUTH_URL = _url()
+    KIMI_LEGACY_URL = _url()
+    KIMI_TOKENS = _list()
+    API_KEYS = _list()
+    ALLOW_CLIENT_TOKENS = _switch()
+    KEEP_CONVERSATIONS = _switch()
+    GRACE_SECONDS = _seconds(zero=True)
+    KEEPALIVE_SECONDS = _seconds()
+    FIRST_BYTE_TIMEOUT = _seconds()
+    IDLE_TIMEOUT = _seconds()
+    TOTAL_TIMEOUT = _seconds()
+    MAX_JSON_BYTES = _count(1, 1024 * _MIB)
+    WHOLE_ANSWER_TIMEOUT = _seconds()
+    KIMI_USER_AGENT = fields.String(
+        validate=Regexp(r"[\x20-\x7e]{1,256}\Z"),
+        metadata={"be": "1 to 256 visible ASCII characters and spaces"},
+    )
+    LOG_LEVEL = _choice("debug", "info", "warning", "error")
+    LOG_FORMAT = _choice("json", "text")

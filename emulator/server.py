@@ -1,0 +1,136 @@
+"""One HTTP server that plays the web host, the auth host and the legacy host at once.
+
+Their paths do not collide, so a client can be pointed at the same loopback port three times.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from emulator import auth_host, connect_chat, connect_unary, control, legacy_site
+from emulator.accounts import InvalidTokenError, RestrictedError
+from emulator.connect_frames import read_only_frame
+from emulator.delivery import StartResponse, deliver
+from emulator.exchange import Reply, Request, json_reply
+from emulator.line import Line
+from emulator.log import Entry
+from emulator.rpc import RpcError, refusal
+from emulator.site import Site
+from emulator.values import Malformed, decode
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_SOCKET_KEY = "emulator.socket"
+
+
+class SocketHandler(WSGIHandler):
+    """Hands the client's socket to the application, which a fault must be able to break."""
+
+    def get_environ(self) -> "WSGIEnvironment":
+        """Add the socket to what the server says about a request."""
+        environ = super().get_environ()
+        environ[_SOCKET_KEY] = self.socket
+        return environ
+
+
+class Emulator:
+    """The WSGI application around one `Site`."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request; the control plane is answered in passing, without a log entry."""
+        request = _read_request(environ)
+        entry = self._entry(request)
+        if request.path.startswith(control.PREFIX):
+            reply = control.answer(request, self.site)
+        else:
+            self.site.log.add(entry)
+            reply = self._answer(request)
+        return _Body(deliver(reply, request.line, entry, start_response))
+
+    def _answer(self, request: Request) -> Reply:
+        if request.path == auth_host.REFRESH_PATH or request.path.startswith("/apiv2/"):
+            if request.method != "POST":
+                return json_reply(405, {}, (("allow", "POST"),))
+            if request.path == auth_host.REFRESH_PATH:
+                return auth_host.refresh(request, self.site)
+            return self._connect(request)
+        return legacy_site.answer(request, self.site)
+
+    def _connect(self, request: Request) -> Reply:
+        is_chat = request.path == connect_unary.CHAT_PATH
+        try:
+            if not is_chat and request.path not in connect_unary.CALLS:
+                raise RpcError("not_found", "there is no such call")  # noqa: TRY301 -- one exit
+            account = self.site.accounts.admit(request.bearer, "access").account
+            if is_chat:
+                return connect_chat.chat(request, account, self.site)
+            return connect_unary.unary(request.path, request, account, self.site)
+        except (InvalidTokenError, RestrictedError) as error:
+            return refusal(error).unary()
+        except RpcError as error:
+            return error.unary()
+
+    def _entry(self, request: Request) -> Entry:
+        """Begin the log entry of a request; secrets in its headers stay out of it."""
+        token = self.site.accounts.recognise(request.bearer)
+        kind = "none" if "authorization" not in request.headers else "bearer unknown"
+        shown = {name: value for name, value in request.headers.items() if name not in {"authorization", "cookie"}}
+        return Entry(
+            at=time.time(),
+            method=request.method,
+            path=request.path,
+            account=token.account.name if token else None,
+            authorization=f"bearer {token.kind}" if token else kind,
+            headers=shown,
+            request=_decoded(request.body),
+        )
+
+
+class _Body:
+    """An answer without a length that the server could ask for: it must stream, not collect."""
+
+    def __init__(self, steps: Iterator[bytes]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._steps
+
+
+def serve(site: Site, host: str, port: int) -> WSGIServer:
+    """Start to listen; the caller stops the server. Port 0 takes a free one."""
+    server = WSGIServer((host, port), Emulator(site), handler_class=SocketHandler, log=None)
+    server.start()
+    return server
+
+
+def _read_request(environ: "WSGIEnvironment") -> Request:
+    headers = {
+        key.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_") or key in {"CONTENT_TYPE", "CONTENT_LENGTH"}
+    }
+    return Request(
+        method=str(environ["REQUEST_METHOD"]),
+        path=str(environ["PATH_INFO"]),
+        headers=headers,
+        body=environ["wsgi.input"].read(),
+        line=Line(environ[_SOCKET_KEY]),
+    )
+
+
+def _decoded(body: bytes) -> object:
+    """Decode a request for the log: a frame, JSON, or what text there is; null for no body."""
+    if not body:
+        return None
+    for read in (read_only_frame, decode):
+        try:
+            return read(body)
+        except Malformed:
+            continue
+    return body.decode("utf-8", "replace")

@@ -1,0 +1,39 @@
+"""All that the emulated site knows, in one place, so that a reset is one call."""
+
+from dataclasses import dataclass, field
+
+from emulator.accounts import AccountBook
+from emulator.chats import Shelf
+from emulator.log import Log
+from emulator.models import DEFAULT_MODELS
+from emulator.plan import Plan
+from emulator.values import Json, child
+
+
+@dataclass
+class Site:
+    """The state behind every host that the emulator plays.
+
+    `models` replaces the answer of GetAvailableModels, `auth` makes the auth host misbehave; both
+    are the objects that the control plane was sent, and empty when nothing was.
+    """
+
+    accounts: AccountBook = field(default_factory=AccountBook)
+    chats: Shelf = field(default_factory=Shelf)
+    plan: Plan = field(default_factory=Plan)
+    log: Log = field(default_factory=Log)
+    models: Json = field(default_factory=dict)
+    auth: Json = field(default_factory=dict)
+
+    def model_list(self) -> Json:
+        """Give what GetAvailableModels answers at present."""
+        return child(self.models, "answer") or DEFAULT_MODELS
+
+    def reset(self) -> None:
+        """Forget everything, as if the process had just been started."""
+        self.accounts.clear()
+        self.chats.clear()
+        self.plan.clear()
+        self.log.clear()
+        self.models = {}
+        self.auth = {}

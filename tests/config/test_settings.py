@@ -1,0 +1,303 @@
+"""The settings."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import VERSION
+from config.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+def refusal(environ: Mapping[str, str]) -> str:
+    """Return the message with which `environ` is refused."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_empty_environment_gives_the_defaults_of_the_contract() -> None:
+    """The defaults are promised to operators."""
+    assert dataclasses.asdict(load({})) == {
+        "port": 8000,
+        "web_concurrency": 1,
+        "kimi_protocol": "connect",
+        "kimi_web_url": None,
+        "kimi_auth_url": None,
+        "kimi_legacy_url": "https://kimi.moonshot.cn",
+        "kimi_tokens": (),
+        "api_keys": (),
+        "allow_client_tokens": False,
+        "keep_conversations": False,
+        "grace_seconds": 8,
+        "keepalive_seconds": 10,
+        "first_byte_timeout": 30,
+        "idle_timeout": 90,
+        "total_timeout": 900,
+        "max_json_bytes": 33_554_432,
+        "whole_answer_timeout": None,
+        "kimi_user_agent": "Mozilla/5.0 (compatible; kimi-gateway/0.1.0)",
+        "log_level": "info",
+        "log_format": "json",
+    }
+    assert load({}) == Settings()
+
+
+def test_every_field_can_be_set() -> None:
+    """Each field has a variable of its name in capitals."""
+    settings = load(
+        {
+            "PORT": "5000",
+            "WEB_CONCURRENCY": "4",
+            "KIMI_PROTOCOL": "rest",
+            "KIMI_WEB_URL": "http://127.0.0.1:9",
+            "KIMI_AUTH_URL": "https://auth.example/prefix/",
+            "KIMI_LEGACY_URL": "https://legacy.example/",
+            "KIMI_TOKENS": "one,two",
+            "API_KEYS": "three",
+            "ALLOW_CLIENT_TOKENS": "true",
+            "KEEP_CONVERSATIONS": "1",
+            "GRACE_SECONDS": "0",
+            "KEEPALIVE_SECONDS": "0.5",
+            "FIRST_BYTE_TIMEOUT": "1",
+            "IDLE_TIMEOUT": "2",
+            "TOTAL_TIMEOUT": "3",
+            "MAX_JSON_BYTES": "4",
+            "WHOLE_ANSWER_TIMEOUT": "28",
+            "KIMI_USER_AGENT": "me/1 (x)",
+            "LOG_LEVEL": "debug",
+            "LOG_FORMAT": "text",
+        },
+    )
+    assert settings == Settings(
+        port=5000,
+        web_concurrency=4,
+        kimi_protocol="rest",
+        kimi_web_url="http://127.0.0.1:9",
+        kimi_auth_url="https://auth.example/prefix",
+        kimi_legacy_url="https://legacy.example",
+        kimi_tokens=("one", "two"),
+        api_keys=("three",),
+        allow_client_tokens=True,
+        keep_conversations=True,
+        grace_seconds=0,
+        keepalive_seconds=0.5,
+        first_byte_timeout=1,
+        idle_timeout=2,
+        total_timeout=3,
+        max_json_bytes=4,
+        whole_answer_timeout=28,
+        kimi_user_agent="me/1 (x)",
+        log_level="debug",
+        log_format="text",
+    )
+    assert all(
+        value != default
+        for value, default in zip(
+            dataclasses.astuple(settings),
+            dataclasses.astuple(Settings()),
+            strict=True,
+        )
+    )
+
+
+def test_every_variable_is_in_the_example_file() -> None:
+    """An operator finds each variable in .env.example."""
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for field in dataclasses.fields(Settings):
+        assert f"#{field.name.upper()}=" in example
+
+
+def test_version_is_that_of_the_project() -> None:
+    """The two places that hold it agree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == VERSION
+
+
+def test_process_environment_is_the_default_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a mapping the process's own variables are read."""
+    monkeypatch.setenv("PORT", "1234")
+    assert load().port == 1234
+
+
+def test_dotenv_files_are_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file beside the program sets nothing."""
+    (tmp_path / ".env").write_text("PORT=1234\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PORT", raising=False)
+    assert load().port == 8000
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_blank_is_unset(blank: str) -> None:
+    """Compose files and panels set empty variables."""
+    names = [field.name.upper() for field in dataclasses.fields(Settings)]
+    assert load(dict.fromkeys(names, blank)) == Settings()
+
+
+def test_foreign_variables_are_ignored() -> None:
+    """Names are exact, and the rest is nobody's business."""
+    assert load({"PATH": "/bin", "port": "x", "KIMI_TOKEN": "x"}) == Settings()
+
+
+def test_lists_are_split_trimmed_and_unique() -> None:
+    """Order is kept, since the first account is the first to serve."""
+    assert load({"KIMI_TOKENS": " b , a,,b, c ,"}).kimi_tokens == ("b", "a", "c")
+
+
+@pytest.mark.parametrize("word", ["INFO", "Info", " info "])
+def test_words_may_be_in_any_case(word: str) -> None:
+    """LOG_LEVEL=INFO is what people write."""
+    assert load({"LOG_LEVEL": word}).log_level == "info"
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        ("true", True),
+        ("TRUE", True),
+        ("1", True),
+        ("yes", True),
+        ("false", False),
+        ("0", False),
+        ("off", False),
+    ],
+)
+def test_switches(word: str, *, meaning: bool) -> None:
+    """The usual words of shells and panels."""
+    assert load({"KEEP_CONVERSATIONS": word}).keep_conversations is meaning
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "http"),
+        ("PORT", "80.5"),
+        ("WEB_CONCURRENCY", "0"),
+        ("KIMI_PROTOCOL", "grpc"),
+        ("KIMI_TOKENS", ","),
+        ("KIMI_TOKENS", '"abc"'),
+        ("KIMI_TOKENS", "a b"),
+        ("API_KEYS", "'abc'"),
+        ("API_KEYS", "schlüssel"),
+        ("API_KEYS", "a\udcff"),
+        ("API_KEYS", "a\nb"),
+        ("ALLOW_CLIENT_TOKENS", "maybe"),
+        ("GRACE_SECONDS", "-1"),
+        ("KEEPALIVE_SECONDS", "0"),
+        ("IDLE_TIMEOUT", "nan"),
+        ("IDLE_TIMEOUT", "inf"),
+        ("TOTAL_TIMEOUT", "1e9"),
+        ("TOTAL_TIMEOUT", "15m"),
+        ("WHOLE_ANSWER_TIMEOUT", "0"),
+        ("MAX_JSON_BYTES", "0"),
+        ("MAX_JSON_BYTES", "32M"),
+        ("KIMI_USER_AGENT", "a\r\nX-Evil: 1"),
+        ("KIMI_USER_AGENT", "ü"),
+        ("KIMI_USER_AGENT", "x" * 257),
+        ("LOG_LEVEL", "trace"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_bad_values_name_their_variable(name: str, value: str) -> None:
+    """The message begins with the variable and says what it must be."""
+    message = refusal({name: value})
+    assert message.startswith(f"{name} must be ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kimi.com",
+        "//kimi.com",
+        "ftp://kimi.com",
+        "https://",
+        "https:///path",
+        "https://:8000",
+        "https://kimi.com:port",
+        "https://kimi.com:0",
+        "https://kimi.com:99999",
+        "https://[::1",
+        "https://me@kimi.com",
+        "https://me:secret@kimi.com",
+        "https://kimi.com?x=1",
+        "https://kimi.com/?",
+        "https://kimi.com/#",
+        "https://kimi.com/a b",
+        "https://ki\tmi.com",
+        "https://kimi.例",
+    ],
+)
+def test_bad_urls(url: str) -> None:
+    """Only a base URL will do; what else is in it would be lost when paths are appended."""
+    for name in ("KIMI_WEB_URL", "KIMI_AUTH_URL", "KIMI_LEGACY_URL"):
+        message = refusal({name: url})
+        assert message.startswith(f"{name} must be an http or https URL")
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("http://localhost:8001", "http://localhost:8001"),
+        ("https://kimi.com/", "https://kimi.com"),
+        ("https://kimi.com///", "https://kimi.com"),
+        ("https://kimi.com/pre/fix/", "https://kimi.com/pre/fix"),
+        ("HTTPS://Kimi.com", "https://Kimi.com"),
+        ("http://[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_good_urls(url: str, stored: str) -> None:
+    """A prefix stays, the slash at the end goes."""
+    assert load({"KIMI_WEB_URL": url}).kimi_web_url == stored
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """An operator mends them in one go."""
+    message = refusal({"PORT": "x", "LOG_LEVEL": "y", "API_KEYS": ",", "IDLE_TIMEOUT": "10"})
+    assert message == (
+        "API_KEYS must be credentials of visible ASCII characters without quotes, "
+        "separated by commas; "
+        "LOG_LEVEL must be one of debug, info, warning, error; "
+        "PORT must be a whole number from 1 to 65535."
+    )
+
+
+@given(st.dictionaries(st.sampled_from([f.name.upper() for f in dataclasses.fields(Settings)]), st.text()))
+def test_any_text_is_read_or_refused(environ: dict[str, str]) -> None:
+    """No value makes anything but a SettingsError."""
+    with contextlib.suppress(SettingsError):
+        load(environ)
+
+
+@given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=12))
+def test_values_are_not_echoed(secret: str) -> None:
+    """Neither a refusal nor a repr shows what the variable held."""
+    for name in ("KIMI_TOKENS", "API_KEYS"):
+        assert secret not in refusal({name: f'"{secret}"'})
+        assert secret not in repr(load({name: secret}))
+    assert secret not in refusal({"KIMI_WEB_URL": f"https://x:{secret}@kimi.com"})
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes them while the service runs."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]
