@@ -14,7 +14,7 @@ from typing import Protocol
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed
 from app.errors import GatewayError, RateLimitExceeded, UpstreamProtocolError
-from app.kimi import connect, connect_errors, rest
+from app.kimi import connect, connect_errors, rest, rest_errors
 from app.kimi.connect import ConnectPlan
 from app.kimi.connect_decoder import ConnectDecoder
 from app.kimi.http import HttpAnswer, HttpRequest
@@ -150,7 +150,7 @@ class RestExchange:
         for _ in range(MAX_CONTINUATIONS):
             with self._transport.stream(request, cancellation) as stream:
                 if stream.status != _OK or stream.media_type != rest.STREAM_TYPE:
-                    yield [Failed(_with_pause(stream, rest.error_of(stream.answer())))]
+                    yield [Failed(_with_pause(stream, rest_errors.from_answer(stream.answer())))]
                     return
                 yield from _decoded(stream, decoder)
             if decoder.continuation is None:
@@ -209,4 +209,4 @@ def check_legacy(answer: HttpAnswer) -> HttpAnswer:
     """The answer of a unary legacy call, if it is a success; raises what a refusal means."""
     if answer.status == _OK:
         return answer
-    raise rest.error_of(answer)
+    raise rest_errors.from_answer(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from app.errors import GatewayError, InvalidRequest, TokenExpired, UpstreamProtocolError
-from app.kimi import json, rest
+from app.kimi import json, rest_errors
 from app.kimi.http import HttpAnswer, HttpRequest
 
 _REFRESH = "/api/account.gateway.v1.AuthService/RefreshToken"
@@ -57,7 +57,7 @@ def token_pair(answer: HttpAnswer) -> TokenPair:
 
 
 def _refusal(answer: HttpAnswer) -> GatewayError:
-    error = rest.error_of(answer)
+    error = rest_errors.from_answer(answer)
     is_json = answer.media_type.endswith("json")
     vague = isinstance(error, InvalidRequest | UpstreamProtocolError)
     if answer.status in _REFUSED and is_json and vague:

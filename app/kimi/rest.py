@@ -6,33 +6,18 @@ shape is known from client code only, so they are read leniently.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from app.chat.events import Event, Failed, Finished, Opened, Source, ThinkingDelta
-from app.errors import (
-    AccountRestricted,
-    ContentFiltered,
-    ContextLengthExceeded,
-    ConversationNotFound,
-    GatewayError,
-    RateLimitExceeded,
-    TokenExpired,
-    UpstreamBusy,
-    UpstreamProtocolError,
-    UpstreamTruncated,
-    UpstreamUnavailable,
-)
-from app.kimi import connect_errors, json
+from app.errors import GatewayError, UpstreamBusy, UpstreamTruncated
+from app.kimi import json
 from app.kimi.citations import MarkerScanner
 from app.kimi.framing import MAX_FRAME, SseReader
 from app.kimi.http import HttpAnswer, HttpRequest
+from app.kimi.rest_errors import from_answer, from_type
 
 STREAM_TYPE = "text/event-stream"
 DEFAULT_AGENT = "kimi"
-
-_SECOND_STREAM_PAUSE = 10.0
-"""Seconds to wait when Kimi still streams another answer: its end is not announced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +91,7 @@ def chat_id_of(answer: HttpAnswer) -> str:
     except ValueError:
         chat_id = ""
     if not chat_id:
-        raise error_of(answer)
+        raise from_answer(answer)
     return chat_id
 
 
@@ -134,44 +119,6 @@ def _request(method: str, base: str, path: str, token: str, body: dict[str, obje
         "X-Msh-Platform": "web",
     }
     return HttpRequest(method, base + path, headers, None if body is None else json.dump(body))
-
-
-_ERROR_TYPES: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = (
-    (re.compile(r"auth\."), TokenExpired, "Kimi does not accept the token: log in again."),
-    (re.compile(r"chat\.not_found"), ConversationNotFound, "Kimi does not know this conversation."),
-    (re.compile(r"chat\.forbidden"), AccountRestricted, "Kimi has disabled this conversation."),
-    (
-        re.compile(r".*token_length_too_long"),
-        ContextLengthExceeded,
-        "Kimi refused the prompt as too long.",
-    ),
-    (
-        re.compile(r".*(sensitive|filter|moderation|violat)"),
-        ContentFiltered,
-        "Kimi's content rules refused this prompt or its answer.",
-    ),
-    (re.compile(r"openai\.completion"), UpstreamBusy, "Kimi is overloaded."),
-    (re.compile(r"internal"), UpstreamUnavailable, "Kimi failed with an error of its own."),
-)
-
-
-def error_of_type(error_type: str) -> GatewayError:
-    """The error that a legacy `error_type` means (kimi.md A6)."""
-    if error_type == "chat.user_stream_pushing":
-        return RateLimitExceeded("Kimi still streams another answer of this account.", retry_after=_SECOND_STREAM_PAUSE)
-    for pattern, kind, message in _ERROR_TYPES:
-        if pattern.match(error_type):
-            return kind(message)
-    return UpstreamProtocolError("Kimi answered with an error of an unknown kind.")
-
-
-def error_of(answer: HttpAnswer) -> GatewayError:
-    """The error that an answer means which should have been a stream or a success."""
-    try:
-        error_type = json.text(json.parse(answer.body), "error_type")
-    except ValueError:
-        error_type = ""
-    return error_of_type(error_type) if error_type else connect_errors.from_answer(answer)
 
 
 _BOOKKEEPING = frozenset({"done", "debug", "ping", "zone_set", "chat_prompt", "rename", "concat"})
@@ -261,7 +208,7 @@ class RestDecoder:
             case "length":
                 self._at_limit = True
             case "error":
-                raise error_of_type(json.text(event, "error", "error_type"))
+                raise from_type(json.text(event, "error", "error_type"))
             case "all_done":
                 self._end(out)
             case _:
