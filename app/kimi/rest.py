@@ -6,6 +6,7 @@ shape is known from client code only, so they are read leniently.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.chat.events import Event, Failed, Finished, Opened, Source, ThinkingDelta
@@ -147,6 +148,18 @@ class RestDecoder:
         self._at_limit = False
         self._spoken = False
         self._opened = False
+        self._readers: dict[str, Callable[[object, list[Event]], None]] = {
+            "req": self._request,
+            "resp": self._response,
+            "cmpl": self._text,
+            "k1": self._think,
+            "think": self._think,
+            "search_plus": self._search,
+            "ref_docs": self._cards,
+            "length": self._limit,
+            "error": self._error,
+            "all_done": self._all_done,
+        }
 
     def resume(self) -> None:
         """Go on with the body of a continuation."""
@@ -188,34 +201,21 @@ class RestDecoder:
         try:
             event = json.parse(data)
         except ValueError:
+            event = None
+        name = json.text(event, "event")
+        if read := self._readers.get(name):
+            read(event, out)
+        elif name not in _BOOKKEEPING:
             self.unknown += 1
-            return
-        match json.text(event, "event"):
-            case name if name in _BOOKKEEPING:
-                pass
-            case "cmpl":
-                self._say(json.text(event, "text"), out)
-            case "k1" | "think":
-                self._think(event, out)
-            case "req" | "resp" as name:
-                # The site continues by the id of `req` (kimi.md A4).
-                self._segment = json.text(event, "id") if name == "req" else self._segment or json.text(event, "id")
-            case "search_plus":
-                self._found(json.member(event, "msg"), out)
-            case "ref_docs":
-                for card in json.items(event, "ref_cards"):
-                    self._found(card, out)
-            case "length":
-                self._at_limit = True
-            case "error":
-                raise from_type(json.text(event, "error", "error_type"))
-            case "all_done":
-                self._end(out)
-            case _:
-                self.unknown += 1
 
-    def _say(self, text: str, out: list[Event]) -> None:
-        if text:
+    def _request(self, event: object, _out: list[Event]) -> None:
+        self._segment = json.text(event, "id")  # the site continues by this one (kimi.md A4)
+
+    def _response(self, event: object, _out: list[Event]) -> None:
+        self._segment = self._segment or json.text(event, "id")
+
+    def _text(self, event: object, out: list[Event]) -> None:
+        if text := json.text(event, "text"):
             self._spoken = True
             out.extend(self._markers.feed(text))
 
@@ -225,15 +225,20 @@ class RestDecoder:
         if text := json.text(event, "text"):
             out.append(ThinkingDelta(text))
 
-    def _found(self, result: object, out: list[Event]) -> None:
-        url = json.text(result, "url")
-        if url in self._known or not url.startswith(("https://", "http://")):
-            return
-        source = self._known[url] = Source(url=url, title=json.text(result, "title"))
-        self._markers.add(source)
-        out.append(source)
+    def _search(self, event: object, out: list[Event]) -> None:
+        self._found(json.member(event, "msg"), out)
 
-    def _end(self, out: list[Event]) -> None:
+    def _cards(self, event: object, out: list[Event]) -> None:
+        for card in json.items(event, "ref_cards"):
+            self._found(card, out)
+
+    def _limit(self, _event: object, _out: list[Event]) -> None:
+        self._at_limit = True
+
+    def _error(self, event: object, _out: list[Event]) -> None:
+        raise from_type(json.text(event, "error", "error_type"))
+
+    def _all_done(self, _event: object, out: list[Event]) -> None:
         if self._at_limit and self._segment:
             self.ended, self.continuation = True, self._segment
             return
@@ -243,6 +248,14 @@ class RestDecoder:
             return
         self.ended = True
         out.append(Finished("length" if self._at_limit else "stop"))
+
+    def _found(self, result: object, out: list[Event]) -> None:
+        url = json.text(result, "url")
+        if url in self._known or not url.startswith(("https://", "http://")):
+            return
+        source = self._known[url] = Source(url=url, title=json.text(result, "title"))
+        self._markers.add(source)
+        out.append(source)
 
     def _flush(self, out: list[Event]) -> None:
         out.extend(self._markers.finish())
