@@ -1,0 +1,158 @@
+"""What the READMEs say is what happens: their commands run, their tables are complete."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.models import load_models
+from emulator.client import EmulatorControl, start
+from scripts.serving import ROOT, Server, serving
+
+READMES = ("README.md", "README.zh.md")
+BASE = "http://127.0.0.1:8000"
+
+
+def text_of(readme: str) -> str:
+    """A README, whole."""
+    return Path(ROOT, readme).read_text(encoding="utf-8")
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text_of(readme), re.DOTALL | re.MULTILINE)
+
+
+def environment_names() -> set[str]:
+    """The settings that .env.example lists, which a test of the settings keeps complete."""
+    example = Path(ROOT, ".env.example").read_text(encoding="utf-8")
+    return set(re.findall(r"^#?\s*([A-Z][A-Z_]+)=", example, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def kimi() -> Iterator[EmulatorControl]:
+    """An emulator of Kimi."""
+    with start() as control:
+        yield control
+
+
+@pytest.fixture(scope="module")
+def gateway(kimi: EmulatorControl) -> Iterator[Server]:
+    """The service on it."""
+    with serving({"KIMI_WEB_URL": kimi.base_url, "KIMI_AUTH_URL": kimi.base_url}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_settings_table_is_complete(readme: str) -> None:
+    """Every setting has a row in the README's table, and every row is a setting."""
+    table = set(re.findall(r"`([A-Z][A-Z_]{3,})`", text_of(readme)))
+
+    assert environment_names() == table
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_model_words_are_complete(readme: str) -> None:
+    """Every word and every model of the table is explained."""
+    models = load_models()
+
+    assert [name for name in [*models.words, *models.bases] if f"`{name}`" not in text_of(readme)] == []
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_links_lead_to_files(readme: str) -> None:
+    """Every relative link leads to a file of the project."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text_of(readme))
+
+    assert targets
+    assert [target for target in targets if not Path(ROOT, target).exists()] == []
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_make_targets_exist(readme: str) -> None:
+    """Every make command of the README is a target of the Makefile."""
+    commands = [line.split()[:2] for block in blocks(readme, "sh") for line in block.splitlines() if "make" in line]
+    targets = [command[1] for command in commands if command and command[0] == "make"]
+
+    assert set(targets) == {"demo", "run", "test", "check"}
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("readme", READMES)
+def test_python_example_prints_an_answer(readme: str, kimi: EmulatorControl, gateway: Server) -> None:
+    """The client example prints the streamed answer."""
+    account = kimi.account()
+    kimi.plan({"text": "A streamed answer."}, account=account.name)
+    (program,) = blocks(readme, "python")
+    program = program.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("A streamed answer.", "")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("readme", READMES)
+def test_curl_example_gets_an_answer(readme: str, kimi: EmulatorControl, gateway: Server) -> None:
+    """The curl example gets a whole answer."""
+    account = kimi.account()
+    kimi.plan({"text": "A whole answer."}, account=account.name)
+    (command,) = (block for block in blocks(readme, "sh") if block.startswith("curl "))
+    command = command.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
+    assert shutil.which("curl"), "curl is needed: .ci/run installs it"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+
+    assert '"content":"A whole answer."' in done.stdout
+
+
+@pytest.mark.e2e
+def test_demo_shows_a_streamed_answer() -> None:
+    """`make demo` ends well and shows an answer."""
+    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "I am the emulator of Kimi" in done.stdout
+
+
+@pytest.mark.e2e
+def test_run_serves_without_configuration(tmp_path: Path) -> None:
+    """`make run` serves with nothing set but the port, and ends when it is told to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "PORT": str(port)}
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        assert answer_of(f"http://127.0.0.1:{port}/ping", process) == b"pong", log.read_text()
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def answer_of(url: str, process: subprocess.Popen[bytes]) -> bytes:
+    """Ask until something answers, for as long as the process lives and at most 30 s."""
+    deadline = time.monotonic() + 30
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with opener.open(url, timeout=5) as response:
+                body: bytes = response.read()
+                return body
+        except urllib.error.URLError:
+            time.sleep(0.05)
+    return b""
