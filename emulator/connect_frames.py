@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-from collections.abc import Iterable
 
 from emulator.steps import Send
 from emulator.values import Json, Malformed, as_object, decode, encode
@@ -29,14 +28,6 @@ def read_only_frame(body: bytes) -> Json:
     if length != len(body) - _HEAD.size:
         raise Malformed("the body must be exactly one frame")
     return as_object(decode(body[_HEAD.size :]), "the message")
-
-
-def read_frames(body: bytes) -> Iterable[tuple[int, bytes]]:
-    """Read every frame of a complete answer as (flags, payload)."""
-    while body:
-        flags, length = _HEAD.unpack_from(body)
-        yield flags, body[_HEAD.size : _HEAD.size + length]
-        body = body[_HEAD.size + length :]
 
 
 class FrameWriter:

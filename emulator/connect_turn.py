@@ -96,9 +96,9 @@ class ConnectTurn:
             self._stages_block = self._events.next_block()
             self._stage_block = self._events.next_block()
         stage = {"name": "STAGE_NAME_THINKING", "createTime": self._started, "status": status}
-        message_id = self._turn.assistant.id
-        outer = {"id": self._stages_block, "parentId": "", "messageId": message_id}
-        inner = {"id": self._stage_block, "parentId": self._stages_block, "messageId": message_id}
+        fixed = {"messageId": self._turn.assistant.id, "createTime": self._started}
+        outer = {"id": self._stages_block, "parentId": "", **fixed}
+        inner = {"id": self._stage_block, "parentId": self._stages_block, **fixed}
         yield self._events.set("block.multiStage", block={**outer, "multiStage": {"stages": [stage]}})
         yield self._events.set("block.stage", block={**inner, "stage": stage})
 

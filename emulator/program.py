@@ -23,7 +23,10 @@ def main() -> None:
     site = Site()
     for name in arguments.account:
         site.accounts.open({"name": name})
-    server = serve(site, arguments.host, arguments.port)
+    try:
+        server = serve(site, arguments.host, arguments.port)
+    except OSError as error:
+        parser.exit(1, f"cannot listen: {error}\n")
     sys.stdout.write(f"emulator listening on http://{arguments.host}:{server.server_port}\n")
     sys.stdout.flush()
     stopped = Event()

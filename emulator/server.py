@@ -3,6 +3,7 @@
 Their paths do not collide, so a client can be pointed at the same loopback port three times.
 """
 
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from emulator.line import Line
 from emulator.log import Entry
 from emulator.rpc import RpcError, refusal
 from emulator.site import Site
-from emulator.values import Malformed, decode
+from emulator.values import Malformed, decode, snake_keys
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 _SOCKET_KEY = "emulator.socket"
 
 
-class SocketHandler(WSGIHandler):
+class BreakableConnection(WSGIHandler):
     """Hands the client's socket to the application, which a fault must be able to break."""
+
+    def handle(self) -> None:
+        """Send small writes at once: Nagle's algorithm would glue frames that a test wants apart."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().handle()
 
     def get_environ(self) -> "WSGIEnvironment":
         """Add the socket to what the server says about a request."""
@@ -81,11 +87,12 @@ class Emulator:
         token = self.site.accounts.recognise(request.bearer)
         kind = "none" if "authorization" not in request.headers else "bearer unknown"
         shown = {name: value for name, value in request.headers.items() if name not in {"authorization", "cookie"}}
+        named = token or self.site.accounts.recognise(_token_in(request))
         return Entry(
             at=time.time(),
             method=request.method,
             path=request.path,
-            account=token.account.name if token else None,
+            account=named.account.name if named else None,
             authorization=f"bearer {token.kind}" if token else kind,
             headers=shown,
             request=_decoded(request.body),
@@ -104,7 +111,7 @@ class _Body:
 
 def serve(site: Site, host: str, port: int) -> WSGIServer:
     """Start to listen; the caller stops the server. Port 0 takes a free one."""
-    server = WSGIServer((host, port), Emulator(site), handler_class=SocketHandler, log=None)
+    server = WSGIServer((host, port), Emulator(site), handler_class=BreakableConnection, log=None)
     server.start()
     return server
 
@@ -122,6 +129,13 @@ def _read_request(environ: "WSGIEnvironment") -> Request:
         body=environ["wsgi.input"].read(),
         line=Line(environ[_SOCKET_KEY]),
     )
+
+
+def _token_in(request: Request) -> str:
+    """Find the refresh token in the body of the one call that carries no Authorization."""
+    body = _decoded(request.body) if request.path == auth_host.REFRESH_PATH else None
+    fields = snake_keys(body)
+    return str(fields.get("refresh_token", "")) if isinstance(fields, dict) else ""
 
 
 def _decoded(body: bytes) -> object:

@@ -24,9 +24,13 @@ def encode(value: object) -> bytes:
 
 
 def decode(raw: bytes) -> object:
-    """Decode JSON bytes; raises `Malformed` for anything else."""
+    """Decode JSON bytes; raises `Malformed` for anything else, and for half a surrogate pair.
+
+    Python would read the escape of a lone half, but nobody could send it on as UTF-8.
+    """
     try:
         value: object = json.loads(raw)
+        encode(value)
     except (ValueError, RecursionError) as error:
         raise Malformed("the body is not JSON") from error
     return value

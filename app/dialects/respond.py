@@ -65,10 +65,11 @@ def respond(
         if not stream:
             return _whole(pump, encoder, pace, record)
         first = _prime(pump, pace.grace, record)
-        body = _EventStream(
-            pump, encoder, first=first, keepalive=pace.keepalive, record=record, resources=stack.pop_all()
-        )
+        resources = stack.pop_all()
+        body = _EventStream(pump, encoder, first=first, keepalive=pace.keepalive, record=record, resources=resources)
+        # Passed through directly, the body is all that the server closes; the response has to be closed by it.
         response = Response(body, content_type=encoder.content_type, headers=sse.HEADERS, direct_passthrough=True)
+        resources.callback(response.close)
         response.headers["x-usage"] = "estimated"
         return response
 
@@ -137,7 +138,7 @@ class _EventStream:
         if self._first is not None:
             first, self._first = self._first, None
             # Headers leave with the first write, and the client has waited for them through the grace time.
-            return self._encoded(first) or self._encoder.keep_alive()
+            return (self._encoded(first) if first else b"") or self._encoder.keep_alive()
         deadline = time.monotonic() + self._keepalive
         while not self._over:
             events = self._pump.get(max(0.0, deadline - time.monotonic()))

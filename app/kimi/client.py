@@ -18,6 +18,9 @@ from config.models import ModelEntry, ModelTable
 
 Offered = tuple[ModelEntry, ...]
 
+MODELS_TIMEOUT = 5.0
+"""Seconds; an answer waits for the list, and there is a table to go on with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -66,7 +69,7 @@ class KimiClient:
         if account.protocol == "rest":
             return ()
         request = connect.rpc(self._sites.web_for(overseas=account.overseas), account.token, connect.MODELS, {})
-        return connect.available_models(send(self._transport, request))
+        return connect.available_models(send(self._transport, request, timeout=MODELS_TIMEOUT))
 
     def accepts(self, account: Account) -> bool:
         """Whether Kimi takes an access token now. Raises GatewayError when that cannot be told."""

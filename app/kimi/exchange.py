@@ -19,7 +19,7 @@ from app.kimi.connect import ConnectPlan
 from app.kimi.connect_decoder import ConnectDecoder
 from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.rest import RestDecoder, RestPlan
-from app.kimi.transport import HttpStream, Transport
+from app.kimi.transport import UNARY_TIMEOUT, HttpStream, Transport
 
 LINGER = 3.0
 """Seconds to wait for the trailer of an answer that is complete without it."""
@@ -197,9 +197,9 @@ def _with_pause(stream: HttpStream, error: GatewayError) -> GatewayError:
     return error
 
 
-def send(transport: Transport, request: HttpRequest) -> HttpAnswer:
+def send(transport: Transport, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT) -> HttpAnswer:
     """A unary Connect call; raises what a refusal means."""
-    answer = transport.fetch(request)
+    answer = transport.fetch(request, timeout=timeout)
     if answer.status == _OK:
         return answer
     raise connect_errors.from_answer(answer)

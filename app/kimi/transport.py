@@ -99,7 +99,7 @@ class _Session(requests.Session):
 
 
 class HttpStream:
-    """An open answer: its head, and its body as it arrives."""
+    """An open answer: its head, and its body as it arrives. `started` is when its request was sent (monotonic)."""
 
     def __init__(
         self,
@@ -107,6 +107,8 @@ class HttpStream:
         sock: socket.socket | None,
         deadlines: Deadlines,
         cancellation: Cancellation,
+        *,
+        started: float,
     ) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
@@ -114,9 +116,9 @@ class HttpStream:
         self._raw: urllib3.HTTPResponse = response.raw
         self._sock = sock
         self._deadlines = deadlines
-        self._ends_at = time.monotonic() + deadlines.total
+        self._ends_at = started + deadlines.total
         self._cancellation = cancellation
-        self._silence = deadlines.first_byte
+        self._silence = started + deadlines.first_byte - time.monotonic()
 
     def read(self, *, within: float | None = None) -> bytes:
         """The next bytes as soon as there are any; b"" at the end, also where the connection was cut.
@@ -194,6 +196,7 @@ class Transport:
         if cancellation.cancelled:
             raise ClientGone("The client hung up.")
         with contextlib.ExitStack() as stack:
+            started = time.monotonic()
             sockets: list[socket.socket] = []
 
             def on_socket(sock: socket.socket) -> None:
@@ -210,7 +213,8 @@ class Transport:
             finally:
                 _ON_SOCKET.reset(token)
             stack.callback(response.close)
-            yield HttpStream(response, sockets[-1] if sockets else None, deadlines, cancellation)
+            sock = sockets[-1] if sockets else None
+            yield HttpStream(response, sock, deadlines, cancellation, started=started)
 
     def _send(self, request: HttpRequest, deadlines: Deadlines) -> requests.Response:
         prepared = self._session.prepare_request(

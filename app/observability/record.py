@@ -20,7 +20,7 @@ class RequestRecord:
     stream: bool | None = None
     account: str | None = None
     code: str | None = None
-    first_token: float | None = None
+    first_word: float | None = None
     usage: Usage | None = None
 
     def saw(self, events: Sequence[Event]) -> None:
@@ -30,8 +30,8 @@ class RequestRecord:
                 self.usage = event
             elif isinstance(event, Failed):
                 self.code = event.error.code
-            elif self.first_token is None and not isinstance(event, Opened | Source):
-                self.first_token = time.monotonic()
+            elif self.first_word is None and not isinstance(event, Opened | Source):
+                self.first_word = time.monotonic()
 
     def fields(self) -> dict[str, object]:
         """The fields of the log line, without those that are not known; durations are in seconds."""
@@ -44,7 +44,7 @@ class RequestRecord:
             "stream": self.stream,
             "account": self.account,
             "code": self.code,
-            "first_token": None if self.first_token is None else round(self.first_token - self.started, 4),
+            "first_word": None if self.first_word is None else round(self.first_word - self.started, 4),
             "duration": round(now - self.started, 4),
             "prompt_tokens": usage and usage.prompt,
             "completion_tokens": usage and usage.completion + usage.reasoning,

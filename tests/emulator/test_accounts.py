@@ -9,6 +9,8 @@ import pytest
 from emulator.client import EmulatorControl
 from tests.emulator.raw import Answered, Raw
 
+pytestmark = pytest.mark.e2e
+
 USER = "kimi.gateway.account.v1.UserService/GetCurrentUser"
 REFRESH = "/api/account.gateway.v1.AuthService/RefreshToken"
 
@@ -91,6 +93,8 @@ def test_a_refresh_rotates_both_tokens(control: EmulatorControl, key: str) -> No
     assert answered.status == 200
     assert answered.json["accessToken"] not in {account.access_token, ""}
     assert answered.json["refreshToken"] not in {account.refresh_token, ""}
+    (entry,) = control.log()
+    assert (entry["account"], entry["authorization"]) == ("ann", "none")
 
 
 def test_the_old_refresh_token_works_once_more(control: EmulatorControl) -> None:

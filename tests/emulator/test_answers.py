@@ -10,6 +10,8 @@ import pytest
 from emulator.client import ControlError, EmulatorControl
 from tests.emulator.raw import CHAT, STREAM, Raw, answer_text, frame, frames, question
 
+pytestmark = pytest.mark.e2e
+
 OPENER, CLOSER = "\ue3a0", "\ue3a8"
 SEARCH = [
     {"title": "A", "url": "https://example.com/a", "siteName": "S", "snippet": "a"},

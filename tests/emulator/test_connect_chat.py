@@ -9,6 +9,8 @@ import pytest
 from emulator.client import EmulatorControl
 from tests.emulator.raw import CHAT, STREAM, Answered, Frame, Raw, answer_text, frame, question
 
+pytestmark = pytest.mark.e2e
+
 SEARCH = [{"title": "T", "url": "https://example.com/t", "siteName": "S", "snippet": "x"}]
 
 
@@ -37,8 +39,9 @@ def kinds(events: list[Frame]) -> list[str]:
         struct.pack(">BI", 1, 2) + b"{}",
         frame([]),
         struct.pack(">BI", 0, 1) + b"{",
+        frame(question("half a pair: \ud800")),
     ],
-    ids=["empty", "bare json", "two frames", "short", "compressed", "a list", "broken json"],
+    ids=["empty", "bare json", "two frames", "short", "compressed", "a list", "broken json", "half a surrogate pair"],
 )
 def test_anything_but_one_frame_is_an_invalid_argument(raw: Raw, body: bytes) -> None:
     """The error comes in the trailer, under HTTP 200."""
@@ -68,6 +71,7 @@ def test_a_wrong_field_is_an_invalid_argument(raw: Raw, change: dict[str, Any]) 
 def test_a_scenario_of_the_model_list_is_known(control: EmulatorControl, raw: Raw) -> None:
     """The list is read at run time, by both sides."""
     control.models({"availableModels": [{"scenario": "SCENARIO_NOVEL", "id": "n"}]})
+    control.plan({"text": "a"})
     wanted = question(scenario="SCENARIO_NOVEL")
     wanted["message"]["scenario"] = "SCENARIO_NOVEL"
     assert raw.send("POST", CHAT, frame(wanted), STREAM).frames[-1] == (2, {})
@@ -110,8 +114,9 @@ def test_a_new_chat_with_thinking_and_search(control: EmulatorControl, raw: Raw)
     assert answered.frames[-1] == (2, {})
 
 
-def test_offsets_rise_by_one_and_heartbeats_repeat_them(raw: Raw) -> None:
+def test_offsets_rise_by_one_and_heartbeats_repeat_them(control: EmulatorControl, raw: Raw) -> None:
     """A client may use them to see gaps."""
+    control.plan({"text": "some words", "thinking": "first"})
     last = 0
     for _, event in raw.ask().frames[1:-1]:
         last += "heartbeat" not in event
@@ -120,11 +125,11 @@ def test_offsets_rise_by_one_and_heartbeats_repeat_them(raw: Raw) -> None:
 
 def test_the_tree_of_messages(control: EmulatorControl, raw: Raw) -> None:
     """System message, user, assistant; each the child of the one before, the root the chat."""
-    chat = raw.ask().frames[1][1]["chat"]["id"]
-    messages = [event["message"] for _, event in raw.ask().frames if "message" in event]
-    del messages[3:]
-    (system, user, assistant) = messages
-    assert chat != system["id"] == user["parentId"]
+    control.plan({"text": "a"})
+    events = raw.ask().frames
+    messages = [event["message"] for _, event in events if "message" in event][:3]
+    system, user, assistant = messages
+    assert events[1][1]["chat"]["id"] == system["id"] == user["parentId"]
     assert user["id"] == assistant["parentId"]
     assert [item["role"] for item in messages] == ["system", "user", "assistant"]
     assert assistant["status"] == "MESSAGE_STATUS_GENERATING"
@@ -141,8 +146,9 @@ def test_the_first_set_of_text_already_holds_text(control: EmulatorControl, raw:
     assert "block.multiStage" not in kinds(events)
 
 
-def test_the_echo_is_in_camel_case(raw: Raw) -> None:
+def test_the_echo_is_in_camel_case(control: EmulatorControl, raw: Raw) -> None:
     """Both cases are read, even mixed; unknown tools are dropped; the default model filled in."""
+    control.plan({"text": "a"})
     wanted = question(
         scenario="SCENARIO_CHAT",
         tools=[{"type": "TOOL_TYPE_SEARCH", "search": {}}, {"type": "TOOL_TYPE_MAGIC"}],
@@ -166,8 +172,8 @@ def test_the_echo_is_in_camel_case(raw: Raw) -> None:
 def test_a_second_turn_hangs_on_the_first(control: EmulatorControl, raw: Raw) -> None:
     """No chat and no system frame, and the parent that was asked for."""
     control.plan({"text": "one"}, {"text": "two"})
-    first = control.chats() or raw.ask("q1").frames
-    chat = control.chats()[0]
+    raw.ask("q1")
+    (chat,) = control.chats()
     tip = chat["messages"][-1]["id"]
     events = raw.ask("q2", chat_id=chat["id"], parent_id=tip).frames
     assert kinds(events)[:4] == ["heartbeat", "chat.lastRequest", "message", "message"]
@@ -181,12 +187,12 @@ def test_a_second_turn_hangs_on_the_first(control: EmulatorControl, raw: Raw) ->
         ("assistant", "two"),
     ]
     assert chat["messages"][3]["parent_id"] == tip
-    assert first
 
 
 def test_without_parent_the_turn_hangs_on_the_tip(control: EmulatorControl, raw: Raw) -> None:
     """The chat id alone was enough for one author."""
     chat = control.open_chat("ann")
+    control.plan({"text": "a"})
     raw.ask(chat_id=chat["id"])
     assert control.chats()[0]["messages"][3]["parent_id"] == chat["messages"][-1]["id"]
 

@@ -10,6 +10,8 @@ import pytest
 from emulator.client import EmulatorControl
 from tests.emulator.raw import CHAT, STREAM, Answered, Raw, answer_text, frame, question, split
 
+pytestmark = pytest.mark.e2e
+
 OVERLOADED = "REASON_SERVER_OVERLOADED_FOR_FREE_USER"
 LONG = {"text": "abcdefgh", "piece": 1}
 OPENING = 7
@@ -237,7 +239,8 @@ def test_json_instead_of_frames(control: EmulatorControl, raw: Raw) -> None:
 def test_a_drip_sends_byte_by_byte(control: EmulatorControl, raw: Raw) -> None:
     """So no single read times out, however long the whole takes."""
     control.plan({"text": "a", "faults": {"drip": 0.005}})
-    sizes, began = [], time.monotonic()
+    sizes: list[int] = []
+    began = time.monotonic()
     with raw.streaming() as response:
         while len(sizes) < 60:
             sizes.append(len(response.read1(4096)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 from flask import Blueprint, Response, request
 
@@ -27,7 +28,7 @@ def blueprint(door: Doorstep) -> Blueprint:
         record.dialect, record.model, record.stream = "openai_chat", call.request.model, call.stream
         record.account = door.gateway.account_name(credentials[0])
         encoder = ChatEncoder(
-            identity=f"chatcmpl-{record.request_id}",
+            identity=call.request.conversation_id or f"chatcmpl-{uuid.uuid4().hex}",
             model=call.request.model,
             created=int(time.time()),
             use_conversation_id=door.gateway.keeps(call.request),

@@ -70,8 +70,8 @@ def _tools(value: object) -> None:
         raise ValidationError(f"must hold at most {MAX_TOOLS} tools")
 
 
-def _one(value: float | None) -> None:
-    if value not in {None, 1}:
+def _one(value: object) -> None:
+    if value is not None and (isinstance(value, bool) or value != 1):
         raise ValidationError("must be 1: Kimi gives one answer at a time")
 
 
@@ -106,7 +106,7 @@ class _ChatSchema(Schema):
     frequency_penalty = StrictNumber(minimum=-2, maximum=2)
     max_tokens = StrictNumber(minimum=1, maximum=_MAX_TOKENS, whole=True)
     max_completion_tokens = StrictNumber(minimum=1, maximum=_MAX_TOKENS, whole=True)
-    n = fields.Raw(allow_none=True)
+    n = fields.Raw(allow_none=True, validate=_one)
     tools = fields.Raw(allow_none=True, validate=_tools)
     tool_choice = fields.Raw(allow_none=True)
     response_format = fields.Raw(allow_none=True)
@@ -132,8 +132,8 @@ def chat_call(body: Mapping[str, object]) -> ChatCall:
         conversation_id=str(conversation) if conversation not in {None, NEW_CONVERSATION} else None,
         keep=conversation is not None,
     )
-    if not any(message.role in {Role.USER, Role.TOOL} and message.text.strip() for message in request.messages):
-        raise InvalidRequest("messages must hold a user message with text.", param="messages")
+    if not any(message.text.strip() for message in request.messages):
+        raise InvalidRequest("messages must hold some text.", param="messages")
     return ChatCall(
         request=request,
         stream=values.get("stream") is True,
