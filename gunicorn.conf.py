@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any  # noqa: E402 # nothing may be imported be
 from config.settings import load  # noqa: E402
 
 if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
     from gunicorn.http.message import Request
     from gunicorn.workers.base import Worker
+
+CLEAN_UP_SECONDS = 3.0  # with graceful_timeout still under the 30 s of platforms
 
 _settings = load()
 
@@ -37,6 +40,14 @@ def post_worker_init(worker: "Worker") -> None:
     """Let /readyz know that this worker has been told to stop."""
     application: Any = worker.wsgi
     application.extensions["is_draining"] = lambda: not worker.alive
+
+
+def worker_exit(server: "Arbiter", worker: "Worker") -> None:
+    """Let conversations be deleted whose answers have just ended."""
+    del server
+    application: Any = getattr(worker, "wsgi", None)
+    if application is not None:
+        application.extensions["finish_background"](CLEAN_UP_SECONDS)
 
 
 def pre_request(worker: "Worker", req: "Request") -> None:

@@ -21,9 +21,12 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Flask:  # 
     """
     settings = replace(settings or load(), **overrides)
     log.configure(settings.log_level, settings.log_format)
-    door = services.build(settings).door
+    built = services.build(settings)
+    door = built.door
     app = Flask(__name__, static_folder=None)
-    app.extensions["is_draining"] = lambda: False  # gunicorn.conf.py knows better
+    # For gunicorn.conf.py, which knows when a worker is to end.
+    app.extensions["is_draining"] = lambda: False
+    app.extensions["finish_background"] = built.background.finish
     hooks.install(app)
     errors.install(app)
     app.register_blueprint(openai_chat_routes.blueprint(door))

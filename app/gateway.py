@@ -41,10 +41,6 @@ CLEANUP_PAUSES = (0.0, 1.0, 4.0, 15.0)
 """Seconds before each attempt to stop and delete a conversation."""
 
 
-def _in_thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, daemon=True, name="clean-up").start()
-
-
 class Gateway:
     """Answers requests. `protocol` serves refresh tokens; access tokens are always of the Connect protocol."""
 
@@ -57,7 +53,7 @@ class Gateway:
         models: ModelTable,
         protocol: str,
         keep_conversations: bool,
-        background: Callable[[Callable[[], None]], None] = _in_thread,
+        background: Callable[[Callable[[], None]], None],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._kimi = kimi

@@ -11,6 +11,7 @@ from app.accounts.credentials import Credential, Kind
 from app.accounts.models import OfferedModels
 from app.accounts.tokens import AccessTokens, NewTokens
 from app.accounts.vault import MemoryVault
+from app.background import Background
 from app.dialects.doorstep import Doorstep
 from app.dialects.respond import Pace
 from app.gateway import Gateway
@@ -26,6 +27,7 @@ class Services:
     """What the application is made of."""
 
     door: Doorstep
+    background: Background
 
 
 def build(settings: Settings) -> Services:
@@ -46,6 +48,7 @@ def build(settings: Settings) -> Services:
         legacy_only = credential.kind is Kind.LEGACY and token == credential.token
         return kimi.refresh(token, overseas=credential.claims.overseas, legacy_only=legacy_only)
 
+    background = Background()
     gateway = Gateway(
         kimi=kimi,
         tokens=AccessTokens(
@@ -59,8 +62,10 @@ def build(settings: Settings) -> Services:
         models=models,
         protocol=settings.kimi_protocol,
         keep_conversations=settings.keep_conversations,
+        background=background.run,
     )
     return Services(
+        background=background,
         door=Doorstep(
             gateway=gateway,
             admission=Admission(
@@ -74,5 +79,5 @@ def build(settings: Settings) -> Services:
                 whole_answer=settings.whole_answer_timeout,
             ),
             max_json_bytes=settings.max_json_bytes,
-        )
+        ),
     )

@@ -123,6 +123,8 @@ class _WholeEvents(SSEClient):
 
 _BOM = b"\xef\xbb\xbf"
 _KEPT_FIELD = re.compile(rb"(?:\A|\n)(?:id|retry)(?:[:\n]|\Z)")
+_MILLISECONDS = re.compile("[0-9]{1,18}")
+"""As many digits as a clock may need: int() refuses thousands of them."""
 
 
 class SseReader:
@@ -149,7 +151,7 @@ class SseReader:
                 self._note_fields(text)
             for event in _WholeEvents(text).events():
                 yield SseEvent(event=event.event, data=event.data, id=self.last_event_id)
-        if len(self._buffer) > self._ceiling:
+        if len(self._buffer) > self._ceiling + len("\n"):
             raise UpstreamProtocolError("Kimi sent an event that is too large.")
 
     def _blocks(self, data: bytes) -> list[bytes]:
@@ -180,7 +182,7 @@ class SseReader:
             value = value.removeprefix(" ")
             if name == "id" and "\0" not in value:
                 self.last_event_id = value
-            elif name == "retry" and value.isascii() and value.isdigit():
+            elif name == "retry" and _MILLISECONDS.fullmatch(value):
                 self.retry = int(value)
 
 
