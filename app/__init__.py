@@ -8,7 +8,8 @@ from typing import Any
 from flask import Flask
 
 from app import operations, services
-from app.dialects import errors, models, token
+from app.dialects import errors as error_answers
+from app.dialects import models, token
 from app.dialects.openai_chat import routes as openai_chat_routes
 from app.observability import hooks, log
 from config.settings import Settings, load
@@ -28,7 +29,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Flask:  # 
     app.extensions["is_draining"] = lambda: False
     app.extensions["finish_background"] = built.background.finish
     hooks.install(app)
-    errors.install(app)
+    error_answers.install(app)
     app.register_blueprint(openai_chat_routes.blueprint(door))
     app.register_blueprint(models.blueprint(door))
     app.register_blueprint(token.blueprint(door))

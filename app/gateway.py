@@ -23,7 +23,7 @@ from app.chat.events import Event, Failed, Opened, Source
 from app.chat.request import ChatRequest
 from app.chat.stages import Citations, Stage, UsageCount
 from app.chat.tokens import PER_MESSAGE, estimate
-from app.errors import ConversationNotFound, GatewayError, TokenExpired
+from app.errors import ClientGone, ConversationNotFound, GatewayError, TokenExpired
 from app.kimi.client import Account, KimiClient
 from app.kimi.exchange import Exchange
 from config.models import ModelEntry, ModelTable
@@ -119,6 +119,7 @@ class Gateway:
     ) -> Generator[list[Event]]:
         """One account's answer. An access token that Kimi refuses outright is renewed once: nothing had begun."""
         try:
+            _check_present(cancellation)
             token = self._tokens.get(credential)
             with closing(self._exchange(request, credential, token, cancellation)) as events:
                 first = next(events)
@@ -127,6 +128,7 @@ class Gateway:
                     yield first
                     yield from events
                     return
+            _check_present(cancellation)
             token = self._tokens.get(credential)
         except GatewayError as error:
             yield [Failed(error)]
@@ -153,22 +155,26 @@ class Gateway:
                 # A conversation that the client began elsewhere is its own; one of ours is kept for an answer only.
                 ours = request.conversation_id is None
                 delete = ours and not (begun and self.keeps(request))
-                self._background(lambda: self._close(exchange, credential, delete=delete))
+                if exchange.conversation_id is not None:
+                    self._background(lambda: self._close(exchange, credential, delete=delete))
 
     def _close(self, exchange: Exchange, credential: Credential, *, delete: bool) -> None:
         """Stop what still runs on Kimi's side and delete what is not kept; a few attempts, then it is logged."""
+        steps: list[Callable[[str], None]] = [exchange.stop, exchange.delete] if delete else [exchange.stop]
+        last = None
         for pause in CLEANUP_PAUSES:
             self._sleep(pause)
-            try:
-                token = self._tokens.get(credential).value
-                exchange.stop(token)
-                if delete:
-                    exchange.delete(token)
-            except ConversationNotFound:
-                return
-            except GatewayError as error:
-                last = error.code
-            else:
+            failed: list[Callable[[str], None]] = []
+            for step in steps:
+                try:
+                    step(self._tokens.get(credential).value)
+                except ConversationNotFound:
+                    return
+                except GatewayError as error:
+                    failed.append(step)
+                    last = error.code
+            steps = failed
+            if not steps:
                 return
         _log.warning("a conversation could not be cleaned up", extra={"fields": {"code": last}})
 
@@ -222,6 +228,11 @@ class _Patience:
         timer = threading.Timer(OPENING_GRACE, self.upstream.cancel)
         timer.daemon = True
         timer.start()
+
+
+def _check_present(client: Cancellation) -> None:
+    if client.cancelled:
+        raise ClientGone("The client hung up.")
 
 
 def _passed(stages: Sequence[Stage], events: list[Event]) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -84,7 +85,13 @@ def routing_claims(payload: dict[str, object]) -> Claims:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:  # an integer beyond a double: anybody can write a token
+        return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def _recognise(token: str) -> Credential:

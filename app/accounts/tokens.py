@@ -92,18 +92,16 @@ class AccessTokens:
         return hmac.digest(self._secret, credential.token.encode(), hashlib.sha256)
 
     def get(self, credential: Credential) -> AccessToken:
-        """An access token that is good for at least a minute.
+        """An access token: the credential itself until its `exp`, or one exchanged that is good for a while yet.
 
-        Raises TokenExpired for one that is not, InvalidApiKey for an official key, and what a refresh raises.
+        Raises TokenExpired, InvalidApiKey for an official key, and what a refresh raises.
         """
-        expires = credential.claims.expires_at
-        if expires is not None and expires <= self._clock():
-            raise TokenExpired("The Kimi token has expired: log in again and copy the new one.")
         if credential.kind is Kind.OFFICIAL:
             raise InvalidApiKey(
                 "Keys of the official API (sk-...) are not served by this version: it serves accounts of Kimi's chat."
             )
         if credential.kind is Kind.ACCESS:
+            self._check(credential.claims)
             return AccessToken(credential.token, credential.claims.overseas)
         outcome = self._exchange(credential)
         if isinstance(outcome, _Refused):
@@ -122,15 +120,22 @@ class AccessTokens:
 
     def _exchanged(self, credential: Credential) -> _Granted | _Refused:
         key = self.key(credential)
+        token = self._vault.current(key) or credential.token  # a rotated one outlives the one presented
         try:
-            new = self._refresh(credential, self._vault.current(key) or credential.token)
+            self._check(routing_claims(claims_of(token)))
+            new = self._refresh(credential, token)
         except GatewayError as error:
             return _Refused(type(error), error.message, error.retryable, error.retry_after)
         if new.refresh:
             self._vault.store(key, new.refresh)
         claims = routing_claims(claims_of(new.access))
-        token = AccessToken(new.access, claims.overseas or credential.claims.overseas)
-        return _Granted(token, life=self._life(claims))
+        access = AccessToken(new.access, claims.overseas or credential.claims.overseas)
+        return _Granted(access, life=self._life(claims))
+
+    def _check(self, claims: Claims) -> None:
+        """Refuse a token that has expired by its own word: Kimi need not be asked."""
+        if claims.expires_at is not None and claims.expires_at <= self._clock():
+            raise TokenExpired("The Kimi token has expired: log in again and copy the new one.")
 
     def _life(self, claims: Claims) -> float:
         """Seconds that a token just issued lives: by its own two dates, so that a clock set wrong does not matter."""

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from app import errors
 from app.dialects.openai_chat.errors import error_body
 from app.errors import GatewayError
+from app.observability.defects import log_defect
 from app.observability.hooks import current_record
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _broken_body(_error: ParseException) -> Response:
 
 
 def _defect(error: Exception) -> Response:
-    _log.error("a request failed unexpectedly", exc_info=error)
+    log_defect(_log, "a request failed unexpectedly", error)
     return _answer(errors.InternalError("The gateway failed unexpectedly; its log has the details."))
 
 

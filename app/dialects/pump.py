@@ -16,6 +16,7 @@ from contextlib import closing
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed
 from app.errors import InternalError
+from app.observability.defects import log_defect
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +65,8 @@ class Pump:
                 for events in answer:
                     if not self._put(events):
                         break
-        except Exception:  # noqa: BLE001 # logged in full
-            # The last border of this thread: without it, the client would wait for ever.
-            _log.exception("an answer failed unexpectedly")
+        except Exception as error:  # noqa: BLE001 # the last border of this thread: else the client waits for ever
+            log_defect(_log, "an answer failed unexpectedly", error)
             self._put([Failed(InternalError("The gateway failed unexpectedly; its log has the details."))])
         finally:
             with self._condition:

@@ -23,7 +23,7 @@ from app.dialects import sse
 from app.dialects.hangup import watching
 from app.dialects.pump import Pump
 from app.dialects.pump import Source as Answer
-from app.errors import UpstreamTimeout
+from app.errors import UpstreamTimeout, UpstreamTruncated
 from app.observability.record import RequestRecord
 
 
@@ -78,12 +78,11 @@ def _whole(pump: Pump, encoder: Encoder, pace: Pace, record: RequestRecord) -> R
     fold = Fold()
     deadline = None if pace.whole_answer is None else time.monotonic() + pace.whole_answer
     while True:
-        events = pump.get(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        events = _taken(pump, None if deadline is None else max(0.0, deadline - time.monotonic()), record)
         if events is None:
             raise UpstreamTimeout("The answer was not whole in the time this gateway allows; ask for a stream.")
-        record.saw(events)
         fold.feed(events)
-        if not events or ended(events):
+        if ended(events):
             body = orjson.dumps(encoder.whole(fold.completion()))
             return Response(body, content_type="application/json", headers={"x-usage": "estimated"})
 
@@ -93,19 +92,27 @@ def _prime(pump: Pump, grace: float, record: RequestRecord) -> list[Event]:
     first: list[Event] = []
     deadline = time.monotonic() + grace
     while (left := deadline - time.monotonic()) > 0:
-        events = pump.get(left)
+        events = _taken(pump, left, record)
         if events is None:
             break
-        record.saw(events)
         first += events
         for event in first:
             if isinstance(event, Failed):
                 raise event.error
             if not isinstance(event, Opened | Source):
                 return first
-        if not events:
-            break
     return first
+
+
+def _taken(pump: Pump, timeout: float | None, record: RequestRecord) -> list[Event] | None:
+    """What the pump gives; an answer that is over without its end mark is a failure, never a quiet end."""
+    events = pump.get(timeout)
+    if events is None:
+        return None
+    if not events:
+        events = [Failed(UpstreamTruncated("The answer ended before its end mark."))]
+    record.saw(events)
+    return events
 
 
 class _EventStream:
@@ -138,17 +145,16 @@ class _EventStream:
         if self._first is not None:
             first, self._first = self._first, None
             # Headers leave with the first write, and the client has waited for them through the grace time.
-            return (self._encoded(first) if first else b"") or self._encoder.keep_alive()
+            return self._encoded(first) or self._encoder.keep_alive()
         deadline = time.monotonic() + self._keepalive
         while not self._over:
-            events = self._pump.get(max(0.0, deadline - time.monotonic()))
+            events = _taken(self._pump, max(0.0, deadline - time.monotonic()), self._record)
             if events is None:
                 return self._encoder.keep_alive()
-            self._record.saw(events)
             if data := self._encoded(events):
                 return data
         raise StopIteration
 
     def _encoded(self, events: list[Event]) -> bytes:
-        self._over = not events or ended(events)
+        self._over = ended(events)
         return self._encoder.feed(events)

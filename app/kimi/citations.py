@@ -22,7 +22,11 @@ _SEPARATORS = "\ue3a3\U0001f6e0"
 _CLOSE = re.compile("[\ue3a8\U0001f3a8\n]")
 _QUOTE = ":~:text="
 _STRAY = re.compile("[\ue3a3\ue3a8]")
-_UNCLOSED = re.compile(f"{_OPEN}(?:cite|article)?(?:[{_SEPARATORS}]\ufe0f?(?:(?!{_QUOTE})[\\w:#.-])*)*")
+_WORDS = ("cite", "article")
+_CUT_WORDS = "|".join(word[:length] for word in _WORDS for length in range(len(word) - 1, 0, -1))
+_UNCLOSED = re.compile(
+    f"{_OPEN}(?:{'|'.join(_WORDS)}|(?:{_CUT_WORDS})\\Z)?(?:[{_SEPARATORS}]\ufe0f?(?:(?!{_QUOTE})[0-9A-Za-z_:#.-])*)*"
+)
 _NUMBERED = re.compile(r"\[\^(\d{1,4})\^\]|\[(?:search result|搜索结果) ?[(（](\d{1,4})[)）]\]", re.IGNORECASE)
 _NUMBERED_TAIL = re.compile(
     r"\[(?:\^(?:\d{1,4}\^?)?|(?:s[a-z ]{0,12}|搜[搜索结果]{0,3}) ?(?:[(（](?:\d{1,4}[)）]?)?)?)?\Z",
@@ -45,6 +49,10 @@ class MarkerScanner:
             self._by_ref[ref] = source
         if number:
             self._numbered.append(source)
+
+    def knows(self, ref: str) -> bool:
+        """Whether a source has been made known under this name."""
+        return ref in self._by_ref
 
     def feed(self, text: str) -> list[TextDelta | Cited]:
         """Take in text as it came; give what is decided."""

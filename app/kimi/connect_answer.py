@@ -49,9 +49,14 @@ class Searches:
         self._by_url: dict[str, Source] = {}
 
     def found(self, results: Iterable[object], out: list[Event], *, fallback_ref: str | None = None) -> None:
-        """Take in search items; `fallback_ref` is what markers call one that does not say."""
+        """Take in search items; `fallback_ref` is a guess at what markers call one that does not say.
+
+        The guess goes by an item's place, and places are not those of the names (kimi.md B8): it yields to a name.
+        """
         for result in results:
-            ref = json.text(result, "refIndex") or fallback_ref
+            ref = json.text(result, "refIndex")
+            if not ref and fallback_ref and not self.markers.knows(fallback_ref):
+                ref = fallback_ref
             self._add(result, (ref,) if ref else (), out)
 
     def referred(self, references: Iterable[object], out: list[Event]) -> None:

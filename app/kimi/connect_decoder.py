@@ -21,7 +21,7 @@ _COMPLETED = "MESSAGE_STATUS_COMPLETED"
 _KNOWN_STATUSES = frozenset({"", "MESSAGE_STATUS_UNSPECIFIED", "MESSAGE_STATUS_GENERATING", _COMPLETED})
 """Names for cancelled or failed messages were never seen: any other value is not a whole answer."""
 
-_OPERATIONS = frozenset({None, "", "set", "append"})
+_OPERATIONS = (None, "", "set", "append")
 _QUESTION_TOOL = "ask_user"
 
 
@@ -102,8 +102,8 @@ class ConnectDecoder:
         self._close(out)
 
     def _close(self, out: list[Event]) -> None:
-        if self._question:
-            self._answer.say("", questions(self._question), out)
+        if asked := questions(self._question):
+            self._answer.say("", asked, out)
         self._answer.flush(out)
         if self._status not in _KNOWN_STATUSES:
             self._fail(UpstreamTruncated("Kimi ended the answer without completing it."), out)
@@ -142,7 +142,7 @@ class ConnectDecoder:
         elif isinstance(chat := frame.get("chat"), dict):
             self._chat(chat, out)
         elif "exception" in frame:
-            raise self._refusal(json.member(frame["exception"], "error"))
+            raise self._refusal(json.member(frame["exception"], "error") or frame["exception"])
         elif "done" in frame:
             self.settled = self.concluded = True
         elif not known:
@@ -236,9 +236,11 @@ class ConnectDecoder:
         asking = self._blocks.setdefault((*key[:2], "name"), [name or call_id])
         if asking[0].startswith(_QUESTION_TOOL):
             self._question = "".join(pieces)
+        called = self._blocks.setdefault((*key[:2], "call"), [""])
+        called[0] = call_id or called[0]  # the frame with the results need not repeat it
         for number, content in enumerate(json.items(tool, "contents")):
             found = json.member(content, "searchResult")
-            self._searches.found([found], out, fallback_ref=f"{call_id}#{number}")
+            self._searches.found([found], out, fallback_ref=f"{called[0]}#{number}")
 
 
 _WHOLE = _Change(append=False)

@@ -80,12 +80,13 @@ def from_object(error: object) -> GatewayError:
     """The error that a Connect error object (`code`, `details[].debug`) or an exception block's error means."""
     debug = [json.member(detail, "debug") for detail in json.items(error, "details")]
     places = [place for place in [*debug, json.member(error, "debug"), error] if place is not None]
-    if any(json.member(place, "paywall") for place in places):
-        return PlanRequired("Kimi asks for a paid plan for this.")
     reasons = " ".join(json.text(place, "reason") for place in places)
     for pattern, kind, message in _BY_REASON:
         if pattern.search(reasons):
             return kind(message)
+    # An overload invites to subscribe, too; only where no reason says more is the invitation the reason. It may be {}.
+    if any(json.member(place, "paywall") is not None for place in places):
+        return PlanRequired("Kimi asks for a paid plan for this.")
     kind, message = _BY_CODE.get(
         json.text(error, "code"),
         (UpstreamProtocolError, "Kimi ended the answer with an error of an unknown kind."),

@@ -141,6 +141,8 @@ class RestExchange:
         ask = self._ask
         if self._plan.use_research:
             self._check_research()
+        if cancellation.cancelled:
+            return  # before a conversation is opened for nobody
         if self._chat_id is None:
             self._chat_id = rest.chat_id_of(
                 check_legacy(self._transport.fetch(rest.create_chat(ask.site, ask.token, self._plan)))

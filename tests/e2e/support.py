@@ -1,0 +1,303 @@
+"""What the end-to-end tests share: guests of the emulator, doors of the gateway, raw HTTP.
+
+Nothing here is faked: gunicorn with its workers, the official SDK and the emulator run as processes of their own and
+meet over loopback. Tests keep apart by accounts, so none of them has to reset anything.
+"""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from openai import DefaultHttpxClient, OpenAI
+
+from emulator.client import AccountTokens, ChatView, EmulatorControl, LogEntry
+from scripts.serving import Server
+
+WIRE = Path(__file__).resolve().parents[1] / "wire"
+PATIENCE = 5.0
+"""Seconds that a test waits for what must come to pass after an answer."""
+
+_POLL = 0.02
+_COMPLETIONS = ("ChatService/Chat", "/completion/stream")
+
+
+def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
+    """Wait for a condition; tell whether it came true in time."""
+    deadline = time.monotonic() + timeout
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return true
+
+
+class Guest:
+    """One account of the emulator, and all that the emulator saw of it."""
+
+    def __init__(self, kimi: EmulatorControl, tokens: AccountTokens) -> None:
+        self.name = tokens.name
+        self.access_token = tokens.access_token
+        self.refresh_token = tokens.refresh_token
+        self.legacy_token = tokens.legacy_token
+        self._kimi = kimi
+
+    def plan(self, *answers: Mapping[str, object], repeat: bool = False) -> None:
+        """Order the answers of the next completions."""
+        self._kimi.plan(*answers, account=self.name, repeat=repeat)
+
+    def change(self, **settings: object) -> None:
+        """Change the account itself."""
+        self._kimi.patch_account(self.name, **settings)
+
+    def calls(self, path_end: str = "") -> list[LogEntry]:
+        """Every request of this account so far, its refreshes included."""
+        return [entry for entry in self._kimi.log() if self._is_mine(entry) and entry["path"].endswith(path_end)]
+
+    def completions(self) -> list[LogEntry]:
+        """The requests for an answer."""
+        return [entry for entry in self.calls() if entry["path"].endswith(_COMPLETIONS)]
+
+    def asked(self) -> dict[str, Any]:
+        """The body of the only request for an answer."""
+        (entry,) = self.completions()
+        request = entry["request"]
+        assert isinstance(request, dict)
+        return request
+
+    def asked_text(self) -> str:
+        """The user text of the only request for an answer, in either protocol."""
+        return text_of(self.asked())
+
+    def chats(self) -> list[ChatView]:
+        """Every chat of this account, deleted ones included."""
+        return [chat for chat in self._kimi.chats() if chat["account"] == self.name]
+
+    def all_deleted(self, count: int = 1) -> bool:
+        """Wait until the account has so many chats and none is left."""
+        return until(lambda: [chat["deleted"] for chat in self.chats()] == [True] * count)
+
+    def _is_mine(self, entry: LogEntry) -> bool:
+        if entry["account"] == self.name:
+            return True
+        request = entry["request"]  # a refresh bears no Authorization: its first token tells whose it is
+        return isinstance(request, dict) and request.get("refresh_token") == self.refresh_token
+
+
+def text_of(request: Mapping[str, Any]) -> str:
+    """The one user text of a completion request."""
+    if "message" in request:
+        (block,) = request["message"]["blocks"]
+        return str(block["text"]["content"])
+    (message,) = request["messages"]
+    return str(message["content"])
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole HTTP answer. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body, which must be a JSON object."""
+        value = json.loads(self.body)
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error, which must be in OpenAI's shape and nothing besides."""
+        body = self.json()
+        assert list(body) == ["error"]
+        error: dict[str, Any] = body["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["message"]
+        assert self.headers["content-type"] == "application/json"
+        assert self.headers["x-request-id"]
+        return error
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One line or comment of a stream, and when it came, in seconds since the request."""
+
+    line: str
+    at: float
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The JSON value of a data line."""
+        value = json.loads(self.line.removeprefix("data: "))
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def content(self) -> str:
+        """The text that this line adds to the answer."""
+        if not self.line.startswith("data: {"):
+            return ""
+        choices = self.data.get("choices") or [{}]
+        return choices[0].get("delta", {}).get("content") or ""
+
+
+class RawStream:
+    """An answer as it arrives, line by line, and the socket under it."""
+
+    def __init__(self, connection: http.client.HTTPConnection, sock: socket.socket, sent_at: float) -> None:
+        self._connection = connection
+        self._sock = sock
+        self._sent_at = sent_at
+        self._response: http.client.HTTPResponse | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.close()
+        self._connection.close()
+        self._sock.close()
+
+    @property
+    def response(self) -> http.client.HTTPResponse:
+        """The head of the answer, waited for."""
+        if self._response is None:
+            self._response = self._connection.getresponse()
+        return self._response
+
+    @property
+    def head_at(self) -> float:
+        """When the head came; waits for it."""
+        assert self.response
+        return time.monotonic() - self._sent_at
+
+    def pieces(self) -> Iterator[Piece]:
+        """The lines that are not empty, until the end of the answer."""
+        for line in self.response:
+            if text := line.decode().rstrip("\n"):
+                yield Piece(text, time.monotonic() - self._sent_at)
+
+    def hang_up(self) -> float:
+        """Close the connection as a client that leaves; give the time of day at which it did."""
+        self._sock.shutdown(socket.SHUT_RDWR)
+        return time.time()
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One running gunicorn."""
+
+    server: Server
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(self.server.url)
+        assert parts.hostname
+        assert parts.port
+        return parts.hostname, parts.port
+
+    def openai(self, token: str, *, max_retries: int = 0, path: str = "/v1") -> OpenAI:
+        """The official SDK, which checks all that it is answered; close it after use."""
+        return OpenAI(
+            base_url=self.server.url + path,
+            api_key=token,
+            max_retries=max_retries,
+            http_client=DefaultHttpxClient(trust_env=False),
+            _strict_response_validation=True,
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request and read the whole answer."""
+        with self.stream(method, path, token=token, body=body, headers=headers) as stream:
+            response = stream.response
+            read = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, read, response.read())
+
+    def chat(self, token: str, **fields: object) -> Reply:
+        """Ask for an answer, whole unless `stream=True`."""
+        return self.request("POST", "/v1/chat/completions", token=token, body=asking(**fields))
+
+    def chat_stream(self, token: str, **fields: object) -> RawStream:
+        """Ask for a streamed answer, or with `stream=False` for one that has not come yet."""
+        return self.stream("POST", "/v1/chat/completions", token=token, body=asking(**{"stream": True, **fields}))
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RawStream:
+        """Send one request; its answer is read as it comes."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection(*self.address, timeout=30)
+        connection.connect()
+        sock: socket.socket = connection.sock
+        connection.request(method, path, None if body is None else json.dumps(body).encode(), sent)
+        return RawStream(connection, sock, time.monotonic())
+
+    def log_lines(self, request_id: str) -> list[dict[str, Any]]:
+        """The lines of the log about one request."""
+        lines = [json.loads(line) for line in self.server.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("id") == request_id]
+
+
+def asking(**fields: object) -> dict[str, object]:
+    """The body of a chat request."""
+    return {"model": "kimi", "messages": [{"role": "user", "content": "Hi"}], **fields}
+
+
+@dataclass(frozen=True)
+class Door:
+    """A gateway, a guest, and the credential with which the guest enters."""
+
+    gateway: Gateway
+    guest: Guest
+    token: str
+    client: OpenAI
+
+    def whole(self, **fields: object) -> Reply:
+        """An answer as one object."""
+        return self.gateway.chat(self.token, **fields)
+
+    def streamed(self, **fields: object) -> RawStream:
+        """An answer as it arrives."""
+        return self.gateway.chat_stream(self.token, **fields)
+
+
+Enter = Callable[[Gateway, Guest, str], Door]
+
+
+@contextmanager
+def entered(gateway: Gateway, guest: Guest, token: str, *, max_retries: int = 0) -> Iterator[Door]:
+    """Open the SDK's client for one test."""
+    with gateway.openai(token, max_retries=max_retries) as client:
+        yield Door(gateway, guest, token, client)
+
+
+def capture(name: str) -> list[dict[str, Any]]:
+    """A recorded turn as the frames of a plan; the first line of a file is its header."""
+    lines = (WIRE / name).read_text(encoding="utf-8").splitlines()[1:]
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,230 @@
+"""How a stream behaves on the wire: headers, held status, keep-alives, pieces as they come, hang-ups."""
+
+import time
+from typing import Any
+
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+
+from tests.e2e.support import Door, Piece, RawStream, capture, until
+
+pytestmark = pytest.mark.e2e
+
+HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
+KEEP_ALIVE = ": keep-alive"
+GRACE = 1.0
+KEEPALIVE = 0.5
+LONG = "word " * 400
+
+
+def contents(pieces: list[Piece]) -> list[Piece]:
+    """The lines that carry text."""
+    return [piece for piece in pieces if piece.content]
+
+
+def test_the_headers_of_a_stream(door: Door) -> None:
+    """No cache, no proxy and no browser may hold the stream back or guess its kind."""
+    with door.streamed() as stream:
+        headers = {name.lower(): value for name, value in stream.response.getheaders()}
+        list(stream.pieces())
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-cache, no-transform"
+    assert headers["x-accel-buffering"] == "no"
+    assert headers["x-request-id"]
+
+
+def test_a_request_id_of_the_clients_is_kept(connect: Door) -> None:
+    """An x-request-id that the client sends comes back; an unsafe one is replaced."""
+    for sent, kept in (("my-request.1", True), ("x" * 200, False)):
+        reply = connect.gateway.request("GET", "/ping", headers={"x-request-id": sent})
+        assert (reply.headers["x-request-id"] == sent) is kept
+
+
+def test_text_arrives_as_it_is_written(door: Door) -> None:
+    """Ten pieces a tenth of a second apart reach the client one by one, not in a lump."""
+    door.guest.plan({"text": "0123456789", "piece": 1, "delay": 0.1})
+    with door.streamed() as stream:
+        pieces = contents(list(stream.pieces()))
+    assert [piece.content for piece in pieces] == list("0123456789")
+    gaps = [later.at - earlier.at for earlier, later in zip(pieces, pieces[1:], strict=False)]
+    assert pieces[-1].at - pieces[0].at > 0.7
+    assert max(gaps) < 0.3
+
+
+def test_the_first_word_is_not_held_back(door: Door) -> None:
+    """The grace time ends with the first word."""
+    door.guest.plan({"text": "One two", "delay": 0.6, "piece": 4})
+    with door.streamed() as stream:
+        assert stream.head_at < 0.4
+        assert next(iter(contents(list(stream.pieces())))).at < 0.5
+
+
+def test_silence_is_filled_with_comments(door: Door) -> None:
+    """After the grace time the headers are out, and comments bridge what is silent."""
+    door.guest.plan({"text": "At last.", "silent_after_headers": 2.4})
+    with door.streamed() as stream:
+        assert stream.response.status == 200
+        assert GRACE - 0.2 < stream.head_at < GRACE + 0.4
+        pieces = list(stream.pieces())
+    comments = [piece.at for piece in pieces if piece.line == KEEP_ALIVE]
+    assert 2 <= len(comments) <= 4
+    assert comments[1] - comments[0] == pytest.approx(KEEPALIVE, abs=0.25)
+    assert "".join(piece.content for piece in pieces) == "At last."
+    assert pieces[-1].line == "data: [DONE]"
+
+
+def test_silence_in_the_middle_is_filled_too(connect: Door) -> None:
+    """Between two words the client hears from the gateway as well."""
+    connect.guest.plan({"text": "ab", "piece": 1, "delay": 0.8})
+    with connect.streamed() as stream:
+        lines = [piece.line for piece in stream.pieces()]
+    first, second = (number for number, line in enumerate(lines) if '"content":"' in line and '"role"' not in line)
+    assert KEEP_ALIVE in lines[first:second]
+
+
+def test_the_sdk_skips_keep_alives(connect: Door) -> None:
+    """The SDK sees the answer and nothing else."""
+    connect.guest.plan({"text": "At last.", "silent_after_headers": 2.0})
+    with connect.client.chat.completions.create(model="kimi", messages=HI, stream=True) as stream:
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "At last."
+
+
+def test_an_error_within_the_grace_time_has_its_status(door: Door) -> None:
+    """Until the grace time is over the status is still open."""
+    door.guest.plan({"silent_after_headers": 0.5, "faults": {"cut_after": 2}})
+    with door.streamed() as stream:
+        assert stream.response.status == 502
+        assert 0.4 < stream.head_at < GRACE
+
+
+def test_an_error_after_the_grace_time_is_in_band(door: Door) -> None:
+    """Once the headers are out an error can only be told in the stream."""
+    door.guest.plan({"silent_after_headers": 1.6, "faults": {"cut_after": 2}})
+    with door.streamed() as stream:
+        assert stream.response.status == 200
+        pieces = list(stream.pieces())
+    assert pieces[-1].data["error"]["code"] == "upstream_truncated"
+    assert {piece.line for piece in pieces[:-1]} == {KEEP_ALIVE}
+
+
+def test_a_stall_after_the_grace_time_is_in_band(connect: Door) -> None:
+    """A timeout comes as an error after the keep-alives, at the limit of 3 s."""
+    connect.guest.plan({"faults": {"stall_headers": True}})
+    with connect.streamed() as stream:
+        pieces = list(stream.pieces())
+    assert pieces[-1].data["error"]["code"] == "upstream_timeout"
+    assert pieces[-1].at == pytest.approx(3.0, abs=0.7)
+    assert len(pieces) > 3
+
+
+def test_other_scripts_arrive_whole(door: Door) -> None:
+    """Chinese, emoji and combining marks survive any cut of the network's."""
+    text = '光的散射让天空呈蓝色。🌈👩\u200d🚀 e\u0301\u2028 \u00a0 нет, \U0002070e — "quotes" and \\ too\r\n'
+    for seed in range(5):
+        door.guest.plan({"text": text, "piece": 3, "chunk": "random", "seed": seed})
+        with door.streamed() as stream:
+            assert "".join(piece.content for piece in stream.pieces()) == text
+    door.guest.plan({"text": text, "chunk": 1})
+    assert door.whole().json()["choices"][0]["message"]["content"] == text
+
+
+def test_other_scripts_reach_kimi_whole(door: Door) -> None:
+    """What the client says arrives as it was said."""
+    text = '光的散射 🌈👩\u200d🚀 e\u0301 \U0002070e "quotes" \\ \t end'
+    assert door.whole(messages=[{"role": "user", "content": text}]).status == 200
+    assert door.guest.asked_text() == text
+
+
+def test_a_recorded_turn(connect: Door) -> None:
+    """A live capture, cut at random, through gunicorn and the SDK: what was thought and what was said."""
+    connect.guest.plan({"frames": capture("01_connect_k2d5_thinking_anybridge.jsonl"), "chunk": "random", "seed": 3})
+    with connect.client.chat.completions.create(model="kimi-thinking", messages=HI, stream=True) as stream:
+        deltas = [choice.delta for chunk in stream for choice in chunk.choices]
+    thinking = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+    assert thinking == (
+        "The user wants me to reply with ONLY the specified JSON inside a ```json code block, "
+        "and nothing else at all. I should comply exactly as requested."
+    )
+    assert "".join(delta.content or "" for delta in deltas) == (
+        '```json\n{"id":"probe_net","calls":[{"tool":"list","path":"C:/temp"}]}\n```'
+    )
+
+
+def test_a_long_answer(door: Door) -> None:
+    """A large answer in large pieces arrives whole."""
+    text = "0123456789" * 40_000
+    door.guest.plan({"text": text, "piece": 9_000})
+    with door.streamed() as stream:
+        assert "".join(piece.content for piece in stream.pieces()) == text
+
+
+HANG_UPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "between-words": ({"text": LONG, "delay": 0.05}, {}),
+    "between-distant-words": ({"text": LONG, "delay": 20}, {}),
+    "silent-after-some-frames": ({"faults": {"stall_after": 9}}, {}),
+    "silent-after-headers": ({"faults": {"stall_after": 0}}, {}),
+    "before-headers": ({"faults": {"stall_headers": True}}, {}),
+    "whole-between-words": ({"text": LONG, "delay": 0.05}, {"stream": False}),
+    "whole-silent": ({"faults": {"stall_after": 9}}, {"stream": False}),
+    "whole-before-headers": ({"faults": {"stall_headers": True}}, {"stream": False}),
+}
+
+
+def leave(door: Door, stream: RawStream, *, after: float) -> float:
+    """Hang up some time after Kimi was asked; give the seconds until Kimi's side was closed."""
+    assert until(lambda: bool(door.guest.completions()))
+    time.sleep(after)
+    left_at = stream.hang_up()
+    assert until(lambda: door.guest.completions()[0]["client_closed"])
+    (entry,) = door.guest.completions()
+    assert not entry["finished"]
+    return entry["at"] + entry["seconds"] - left_at
+
+
+@pytest.mark.parametrize("after", [0.2, 1.3], ids=["in-the-grace-time", "after-it"])
+@pytest.mark.parametrize("name", HANG_UPS)
+def test_a_hang_up_closes_the_upstream(door: Door, name: str, after: float) -> None:
+    """Kimi's side is closed within a second of the client's leaving, whatever it was doing."""
+    plan, fields = HANG_UPS[name]
+    door.guest.plan(plan)
+    with door.streamed(**fields) as stream:
+        assert leave(door, stream, after=after) < 1.0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("plan", [{"text": LONG, "delay": 0.05}, {"text": "ab", "piece": 1, "delay": 20}])
+def test_a_hang_up_stops_and_deletes(connect: Door, plan: dict[str, Any], stream: bool) -> None:  # noqa: FBT001 # a parameter
+    """Generation is cancelled and the conversation deleted, in this order, once each."""
+    connect.guest.plan(plan)
+    with connect.streamed(stream=stream) as answer:
+        assert leave(connect, answer, after=0.3) < 1.0
+    assert connect.guest.all_deleted()
+    calls = [entry["path"].rpartition("/")[2] for entry in connect.guest.calls()]
+    assert calls[-2:] == ["CancelChat", "DeleteChat"]
+    assert calls.count("CancelChat") == 1
+    assert [chat["cancelled"] for chat in connect.guest.chats()] == [True]
+
+
+def test_a_hang_up_deletes_on_the_legacy_site(rest: Door) -> None:
+    """The legacy conversation is deleted too, also where the answer had not begun."""
+    rest.guest.plan({"faults": {"stall_headers": True}})
+    with rest.streamed() as answer:
+        leave(rest, answer, after=0.2)
+    assert rest.guest.all_deleted()
+
+
+def test_a_hang_up_just_before_the_chat_is_known(connect: Door) -> None:
+    """A client that leaves a moment before Kimi tells the chat's id leaves no chat behind."""
+    connect.guest.plan({"text": LONG, "delay": 0.05, "first_delay": 0.5})
+    with connect.streamed() as answer:
+        assert leave(connect, answer, after=0.1) < 1.0
+    assert connect.guest.all_deleted()
+
+
+def test_a_reader_that_stays_is_not_taken_for_gone(connect: Door) -> None:
+    """A client that has sent all it has to say, and only listens, gets the whole answer."""
+    connect.guest.plan({"text": "word " * 10, "piece": 5, "delay": 0.05})
+    with connect.streamed() as stream:
+        pieces = list(stream.pieces())
+    assert pieces[-1].line == "data: [DONE]"
+    assert not connect.guest.completions()[0]["client_closed"]

@@ -1,0 +1,70 @@
+"""What is known of a request when its answer is over."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from app.chat.events import Annotation, Event, Failed, Finished, Opened, Source, TextDelta, ThinkingDelta, Usage
+from app.errors import UpstreamBusy
+from app.observability.record import RequestRecord
+
+SOURCE = Source("https://a.example/", "A")
+
+
+def test_a_record_tells_what_is_known_only() -> None:
+    """Its id and how long it took, at least."""
+    fields = RequestRecord("id-1").fields()
+    assert fields.keys() == {"id", "duration"}
+    assert fields["id"] == "id-1"
+
+
+def test_usage_is_told_as_clients_are_billed() -> None:
+    """Thinking counts as completion."""
+    record = RequestRecord("id-1")
+    record.saw([Usage(prompt=7, completion=3, reasoning=2), Finished()])
+    fields = record.fields()
+    assert [fields["prompt_tokens"], fields["completion_tokens"]] == [7, 5]
+
+
+def test_no_tokens_are_tokens() -> None:
+    """Zero is known."""
+    record = RequestRecord("id-1")
+    record.saw([Usage(prompt=0, completion=0, reasoning=0)])
+    assert record.fields()["completion_tokens"] == 0
+
+
+def test_a_failure_leaves_its_code() -> None:
+    """Nothing of its message."""
+    record = RequestRecord("id-1")
+    record.saw([TextDelta("a"), Failed(UpstreamBusy("a sentence"))])
+    assert record.fields()["code"] == "upstream_busy"
+    assert "a sentence" not in str(record.fields())
+
+
+@pytest.mark.parametrize("event", [TextDelta("a"), ThinkingDelta("a"), Annotation(SOURCE, 0, 0)])
+def test_the_first_word_is_timed(event: Event) -> None:
+    """Later ones are not."""
+    record = RequestRecord("id-1", started=time.monotonic() - 10)
+    record.saw([Opened("c"), event])
+    first = record.first_word
+    record.saw([event])
+    assert record.first_word == first
+    assert record.fields()["first_word"] == pytest.approx(10, abs=5)
+
+
+@pytest.mark.parametrize("event", [Opened("c"), SOURCE, Failed(UpstreamBusy("no")), Usage(1, 1, 1)])
+def test_what_is_no_word_is_not_timed(event: Event) -> None:
+    """A conversation that opens is not an answer."""
+    record = RequestRecord("id-1")
+    record.saw([event])
+    assert record.first_word is None
+
+
+def test_no_content_is_kept() -> None:
+    """The record becomes a log line."""
+    record = RequestRecord("id-1")
+    record.saw([TextDelta("secret words"), ThinkingDelta("secret words"), SOURCE, Opened("chat")])
+    assert "secret" not in repr(record)
+    assert "a.example" not in repr(record)
