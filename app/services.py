@@ -64,20 +64,21 @@ def build(settings: Settings) -> Services:
         keep_conversations=settings.keep_conversations,
         background=background.run,
     )
-    return Services(
-        background=background,
-        door=Doorstep(
-            gateway=gateway,
-            admission=Admission(
-                api_keys=settings.api_keys,
-                tokens=settings.kimi_tokens,
-                allow_client_tokens=settings.allow_client_tokens,
-            ),
-            pace=Pace(
-                grace=settings.grace_seconds,
-                keepalive=settings.keepalive_seconds,
-                whole_answer=settings.whole_answer_timeout,
-            ),
-            max_json_bytes=settings.max_json_bytes,
+    return Services(door=_door(settings, gateway), background=background)
+
+
+def _door(settings: Settings, gateway: Gateway) -> Doorstep:
+    return Doorstep(
+        gateway=gateway,
+        admission=Admission(
+            api_keys=settings.api_keys,
+            tokens=settings.kimi_tokens,
+            allow_client_tokens=settings.allow_client_tokens,
         ),
+        pace=Pace(
+            grace=settings.grace_seconds,
+            keepalive=settings.keepalive_seconds,
+            whole_answer=settings.whole_answer_timeout,
+        ),
+        max_json_bytes=settings.max_json_bytes,
     )

@@ -1,4 +1,4 @@
-"""What tests of several folders may need: one emulator of Kimi for the whole run, never reset."""
+"""What tests of several folders may need: one emulator of Kimi for the whole run."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from emulator.client import EmulatorControl, start
 
 @pytest.fixture(scope="session")
 def kimi() -> Iterator[EmulatorControl]:
-    """Run the emulator in a process of its own; tests keep apart by accounts of their own."""
+    """Run the emulator in a process of its own; tests keep apart by accounts of their own,
+    so that none of them has to sweep it."""
     with start() as control:
         yield control

@@ -24,13 +24,13 @@ PER_MESSAGE: Final = 4
 
 # Costs are integers in ten-thousandths of a token: sums of them do not depend on the order of adding.
 _UNIT: Final = 10_000
-_COMMON_WORD: Final = 5  # letters of a word that is likely to be one token
+_SHORT_WORD: Final = 5  # letters of a word that is likely to be one token
 _DIGIT_GROUP: Final = 3  # Kimi's pattern splits numbers into groups of three (tokenization_kimi.py)
 _LOOSE_MARKS: Final = 2  # punctuation marks of a run that stand alone; the others merge
 
 
 def _word(length: int) -> int:
-    return 9_230 + 1_710 * max(0, length - _COMMON_WORD)
+    return 9_230 + 1_710 * max(0, length - _SHORT_WORD)
 
 
 def _digits(length: int) -> int:

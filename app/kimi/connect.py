@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.kimi import json
+from app.kimi import connect_errors, json
 from app.kimi.framing import envelope
 from app.kimi.http import HttpAnswer, HttpRequest
 from config.models import ModelEntry
@@ -108,8 +108,15 @@ def _headers(site: str, token: str, content_type: str) -> dict[str, str]:
 
 
 def last_assistant_message(answer: HttpAnswer) -> str | None:
-    """The tip of a chat from ListMessages, which lists the newest first (kimi.md B10, B11)."""
-    for message in json.items(json.parse(answer.body), "messages"):
+    """The tip of a chat from ListMessages, which lists the newest first (kimi.md B10, B11).
+
+    Raises what the answer means if it is no list at all.
+    """
+    try:
+        body = json.parse(answer.body)
+    except ValueError:
+        raise connect_errors.from_answer(answer) from None
+    for message in json.items(body, "messages"):
         if json.text(message, "role").lower().endswith("assistant"):
             return json.text(message, "id") or None
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.chat.request import ChatRequest, Effort
 from app.kimi.connect import ConnectPlan
 from app.kimi.rest import DEFAULT_AGENT, RestPlan
@@ -21,7 +23,7 @@ def connect_plan(
 ) -> ConnectPlan:
     """How the Connect protocol is asked; `offered` are the models of the account, empty if not known."""
     wanted = _thinks(request, choice)
-    entry = table.entry(choice, offered)
+    entry = table.entry(replace(choice, thinking=wanted), offered)
     always = bool(entry.efforts) and _NO_EFFORT not in entry.efforts and entry.thinking is None
     thinking = entry.thinking if entry.thinking is not None else wanted or always
     tools = (_SEARCH,) if _searches(request, choice) else ()

@@ -170,6 +170,7 @@ class RestDecoder:
         """End the answer where the output limit ended it, instead of continuing."""
         out: list[Event] = []
         self._flush(out)
+        self.ended = True
         out.append(Finished("length"))
         return out
 
@@ -183,7 +184,8 @@ class RestDecoder:
             out.append(Opened(self.conversation_id))
         try:
             for event in self._reader.feed(data):
-                self._event(event.data, out)
+                if self._ends(event.data, out):
+                    break
         except GatewayError as error:
             self._fail(error, out)
         return out
@@ -195,9 +197,8 @@ class RestDecoder:
             self._fail(UpstreamTruncated("Kimi's answer broke off before its end."), out)
         return out
 
-    def _event(self, data: str, out: list[Event]) -> None:
-        if self.ended:
-            return
+    def _ends(self, data: str, out: list[Event]) -> bool:
+        """Take in one event; True if it is the last."""
         try:
             event = json.parse(data)
         except ValueError:
@@ -207,6 +208,7 @@ class RestDecoder:
             read(event, out)
         elif name not in _BOOKKEEPING:
             self.unknown += 1
+        return self.ended
 
     def _request(self, event: object, _out: list[Event]) -> None:
         self._segment = json.text(event, "id")  # the site continues by this one (kimi.md A4)

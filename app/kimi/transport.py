@@ -98,27 +98,30 @@ class _Session(requests.Session):
         """Follow nothing: requests would read the whole body of a redirect even when told not to follow it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The connection of one request: its socket, and how to let go of it. `started` is when it was sent (monotonic)."""
+
+    sock: socket.socket
+    let_go: Callable[[], None]
+    started: float
+
+
 class HttpStream:
-    """An open answer: its head, and its body as it arrives. `started` is when its request was sent (monotonic)."""
+    """An open answer: its head, and its body as it arrives."""
 
     def __init__(
-        self,
-        response: requests.Response,
-        sock: socket.socket | None,
-        deadlines: Deadlines,
-        cancellation: Cancellation,
-        *,
-        started: float,
+        self, response: requests.Response, line: _Line, deadlines: Deadlines, cancellation: Cancellation
     ) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self.media_type = media_type(self.headers)
         self._raw: urllib3.HTTPResponse = response.raw
-        self._sock = sock
+        self._line = line
         self._deadlines = deadlines
-        self._ends_at = started + deadlines.total
+        self._ends_at = line.started + deadlines.total
         self._cancellation = cancellation
-        self._silence = started + deadlines.first_byte - time.monotonic()
+        self._silence = line.started + deadlines.first_byte - time.monotonic()
 
     def read(self, *, within: float | None = None) -> bytes:
         """The next bytes as soon as there are any; b"" at the end, also where the connection was cut.
@@ -131,11 +134,13 @@ class HttpStream:
         if wait <= 0:
             raise UpstreamTimeout("Kimi's answer took longer than the gateway allows.")
         try:
-            if self._sock is not None:
-                self._sock.settimeout(wait)
+            if self._raw.connection is not None:
+                self._line.sock.settimeout(wait)
             data = self._raw.read1(_READ_SIZE, decode_content=False)
         except _FOREIGN as error:
             data = self._cut(error)
+        if self._raw.connection is None:
+            self._line.let_go()  # the body is read: the connection is in the pool, and soon another request's
         if self._cancellation.cancelled:
             raise ClientGone("The client hung up.")
         self._silence = self._deadlines.idle
@@ -196,13 +201,14 @@ class Transport:
         if cancellation.cancelled:
             raise ClientGone("The client hung up.")
         with contextlib.ExitStack() as stack:
-            started = time.monotonic()
-            sockets: list[socket.socket] = []
+            lines: list[_Line] = []
 
             def on_socket(sock: socket.socket) -> None:
-                sockets.append(sock)
-                stack.callback(cancellation.on_cancel(lambda: _shut(sock)))
+                let_go = cancellation.on_cancel(lambda: _shut(sock))
+                stack.callback(let_go)
+                lines.append(_Line(sock, let_go, started))
 
+            started = time.monotonic()
             token = _ON_SOCKET.set(on_socket)
             try:
                 response = self._send(request, deadlines)
@@ -213,8 +219,7 @@ class Transport:
             finally:
                 _ON_SOCKET.reset(token)
             stack.callback(response.close)
-            sock = sockets[-1] if sockets else None
-            yield HttpStream(response, sock, deadlines, cancellation, started=started)
+            yield HttpStream(response, lines[-1], deadlines, cancellation)
 
     def _send(self, request: HttpRequest, deadlines: Deadlines) -> requests.Response:
         prepared = self._session.prepare_request(

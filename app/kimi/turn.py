@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from app.chat.request import Message, Role
 
 _MARKER = re.compile(r"<(?=/?(?:instructions|conversation|message)\b)", re.IGNORECASE)
-_URL = re.compile(r"(?<![\w\">=])https?://[^\s<>\"'`，。；：！？、）】》」』\u3000]+")
+_WRAPPED = r"<url\b[^<>]*>[^<]*</url>"
+_URL = re.compile(_WRAPPED + r"|(?<![A-Za-z0-9_\">=])https?://[^\s<>\"'`，。；：！？、）】》」』\u3000]+")
 _TRAILING = ".,;:!?)]}"
 _CONTINUE = "Continue the assistant's last message from where it ends."
 
@@ -56,6 +57,8 @@ def wrap_links(text: str) -> str:
     """Mark links as the legacy site's own page does, so that the model is given what they lead to (kimi.md A4)."""
 
     def wrapped(match: re.Match[str]) -> str:
+        if match[0].startswith("<"):
+            return match[0]
         url = match[0].rstrip(_TRAILING)
         tail = match[0][len(url) :]
         return f'<url id="" type="url" status="" title="" wc="">{url}</url>{tail}'

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from emulator.client import EmulatorControl
+from emulator.client import AccountTokens, EmulatorControl
 from scripts.serving import serving
 from tests.e2e.support import Door, Gateway, Guest, entered
 
@@ -49,8 +49,14 @@ def rest_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
 @pytest.fixture(scope="session")
 def hasty_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
     """Holds the status longer than it waits for Kimi: a timeout has its true status also in a stream."""
-    times = {"GRACE_SECONDS": "5", "FIRST_BYTE_TIMEOUT": "0.6", "IDLE_TIMEOUT": "0.6"}
-    with running(kimi.base_url, **times) as gateway:
+    with running(
+        kimi.base_url,
+        GRACE_SECONDS="5",
+        FIRST_BYTE_TIMEOUT="0.6",
+        IDLE_TIMEOUT="0.6",
+        TOTAL_TIMEOUT="2.5",
+        WHOLE_ANSWER_TIMEOUT="1.8",
+    ) as gateway:
         yield gateway
 
 
@@ -63,12 +69,26 @@ def cut_off_gateway() -> Iterator[Gateway]:
             yield gateway
 
 
+@pytest.fixture(scope="module", autouse=True)
+def swept(kimi: EmulatorControl) -> None:
+    """Begin each module with an empty log: it is read whole, again and again."""
+    kimi.reset()
+
+
+@pytest.fixture(scope="session")
+def issued() -> list[AccountTokens]:
+    """Give the tokens of all accounts of this run."""
+    return []
+
+
 @pytest.fixture
-def new_guest(kimi: EmulatorControl) -> NewGuest:
+def new_guest(kimi: EmulatorControl, issued: list[AccountTokens]) -> NewGuest:
     """Make accounts that no other test knows."""
 
     def make(**settings: object) -> Guest:
-        guest = Guest(kimi, kimi.account(f"guest-{next(_numbers)}", **settings))
+        tokens = kimi.account(f"guest-{next(_numbers)}", **settings)
+        issued.append(tokens)
+        guest = Guest(kimi, tokens)
         guest.plan({"text": QUICK}, repeat=True)  # the emulator's own answer takes a second
         return guest
 

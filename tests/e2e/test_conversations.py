@@ -62,9 +62,12 @@ def test_deleting_does_not_delay_the_last_byte(connect: Door) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_none_begins_a_conversation_that_is_kept(door: Door, stream: bool) -> None:  # noqa: FBT001 # a parameter
     """With conversation_id "none" the answer's id is the id of Kimi's chat, and the chat stays."""
-    fields: dict[str, Any] = {"model": "kimi", "messages": FIRST, "extra_body": {"conversation_id": "none"}}
-    answer = door.client.chat.completions.create(stream=stream, **fields)
-    ids = {chunk.id for chunk in answer} if stream else {answer.id}
+    ids = set()
+    if stream:
+        with door.streamed(conversation_id="none") as answer:
+            ids = {piece.data["id"] for piece in answer.pieces() if piece.line.startswith("data: {")}
+    else:
+        ids = {say(door, FIRST, "none").id}
     (kept,) = door.guest.chats()
     assert ids == {kept["id"]}
     say(door, FIRST)  # by the time that this one is deleted, the other would be

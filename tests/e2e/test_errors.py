@@ -61,7 +61,7 @@ def check(door: Door, case: Case, *, stream: bool) -> None:
     assert len(door.guest.completions()) == 1
 
 
-def names(cases: list[Case]) -> Any:  # noqa: ANN401 # a mark of pytest's
+def names(cases: list[Case]) -> pytest.MarkDecorator:
     """Turn cases into parameters."""
     return pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in cases])
 
@@ -95,7 +95,8 @@ def test_a_refused_access_token_is_renewed_once(rest: Door, stays: bool) -> None
     assert reply.status == (401 if stays else 200)
     assert not stays or reply.error["code"] == "token_expired"
     assert len(rest.guest.completions()) == 2
-    assert len(rest.guest.calls("/api/auth/token/refresh")) == 2
+    refreshes = [entry["path"].rpartition("/")[2] for entry in rest.guest.calls() if "efresh" in entry["path"]]
+    assert refreshes == ["refresh", "RefreshToken"]  # the old opaque token was exchanged for one of today's
 
 
 @BOTH_WAYS
@@ -113,9 +114,27 @@ def test_a_stall_ends_at_its_limit(hasty: Door) -> None:
     assert 0.5 < time.monotonic() - began < 1.6
 
 
+@pytest.mark.parametrize(("stream", "limit"), [(False, 1.8), (True, 2.5)], ids=["whole", "streamed"])
+def test_an_answer_that_never_ends(hasty: Door, stream: bool, limit: float) -> None:  # noqa: FBT001 # a parameter
+    """Heartbeats do not keep an answer alive for ever: WHOLE_ANSWER_TIMEOUT and TOTAL_TIMEOUT end it with a 504."""
+    hasty.guest.plan({"faults": {"stall_after": 6, "heartbeat_every": 0.2}})
+    began = time.monotonic()
+    error = refused(hasty, stream=stream)
+    assert (error.status_code, error.code) == (504, "upstream_timeout")
+    assert limit - 0.1 < time.monotonic() - began < limit + 0.8
+    assert hasty.guest.all_deleted()
+    assert [chat["cancelled"] for chat in hasty.guest.chats()] == [True]
+
+
+def test_dripping_bytes_are_an_answer(rest: Door) -> None:
+    """An answer that comes byte by byte is as good as any."""
+    rest.guest.plan({"text": "Drop.", "faults": {"drip": 0.0001}})
+    assert rest.whole().json()["choices"][0]["message"]["content"] == "Drop."
+
+
 def test_signs_of_life_are_no_silence(hasty: Door) -> None:
     """Heartbeats keep an answer waiting for longer than the limit of silence."""
-    hasty.guest.plan({"text": "Late.", "silent_after_headers": 1.5, "faults": {"heartbeat_every": 0.2}})
+    hasty.guest.plan({"text": "Late.", "silent_after_headers": 1.2, "faults": {"heartbeat_every": 0.2}})
     answer = hasty.client.chat.completions.create(model="kimi", messages=HI)
     assert answer.choices[0].message.content == "Late."
 

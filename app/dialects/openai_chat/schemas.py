@@ -41,8 +41,10 @@ _EFFORTS = {
     "max": Effort.MAX,
 }
 
-_TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
-_ATTACHMENTS = frozenset({"image_url", "input_image", "file", "input_file", "file_url", "input_audio", "video_url"})
+# Tuples, because what is looked for in them may be any JSON value, and a set cannot be asked for a list.
+_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+_ATTACHMENTS = ("image_url", "input_image", "file", "input_file", "file_url", "input_audio", "video_url")
+_JSON_FORMATS = ("json_object", "json_schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _refuse_unserved(values: Mapping[str, object]) -> None:
     if choice == "required" or isinstance(choice, dict):
         raise InvalidRequest("tool_choice cannot be forced: tool calls are not served yet.", param="tool_choice")
     form = values.get("response_format")
-    if isinstance(form, dict) and form.get("type") in {"json_object", "json_schema"}:
+    if isinstance(form, dict) and form.get("type") in _JSON_FORMATS:
         raise InvalidRequest("response_format is not served yet; ask for JSON in a message.", param="response_format")
 
 

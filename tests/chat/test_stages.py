@@ -1,0 +1,162 @@
+"""The steps between upstream and dialect."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.chat.events import (
+    Annotation,
+    Cited,
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from app.chat.stages import MAX_UNCITED, Citations, UsageCount, ended, numbered_list
+from app.chat.tokens import estimate
+from app.errors import UpstreamBusy
+
+A, B = Source("https://a.example/", "A"), Source("https://b.example/", "B")
+TEXTS = st.text(min_size=1)
+EVENTS: st.SearchStrategy[list[Event]] = st.lists(
+    st.builds(TextDelta, TEXTS)
+    | st.builds(ThinkingDelta, TEXTS)
+    | st.sampled_from([A, B, Cited((A,)), Cited((B, A)), Opened("chat-1")]),
+)
+
+
+def cited(*events: Event, written: bool = False) -> list[Event]:
+    """One list of events through the stage."""
+    return Citations(written=written)([*events])
+
+
+def text_of(events: list[Event]) -> str:
+    """What a client reads."""
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def places(events: list[Event]) -> list[Annotation]:
+    """The places that are told."""
+    return [event for event in events if isinstance(event, Annotation)]
+
+
+def test_a_citation_has_its_place_in_the_text() -> None:
+    """Where the text before it ends; it has no width of its own."""
+    events = cited(TextDelta("世界"), Cited((A, B)), TextDelta("!"), Finished())
+    assert events == [
+        TextDelta("世界"),
+        Annotation(A, 2, 2),
+        Annotation(B, 2, 2),
+        TextDelta("!"),
+        Finished(),
+    ]
+
+
+def test_written_citations_stand_in_the_text() -> None:
+    """Each source has one number; the list at the end explains them."""
+    events = cited(TextDelta("a"), Cited((B,)), TextDelta("b"), Cited((A, B)), Finished(), written=True)
+    assert text_of(events) == ("a[1]b[2][1]\n\nSources:\n1. [B](https://b.example/)\n2. [A](https://a.example/)")
+    assert places(events) == [Annotation(B, 1, 4), Annotation(A, 5, 8), Annotation(B, 8, 11)]
+
+
+def test_the_title_of_a_source_is_that_of_the_search() -> None:
+    """A citation may name the address only."""
+    events = cited(A, Cited((Source(A.url, ""),)), Finished(), written=True)
+    assert "[A](https://a.example/)" in text_of(events)
+
+
+def test_a_search_that_is_not_cited_is_annotated_at_the_end() -> None:
+    """With its first sources: a search returns up to fifty."""
+    found = [Source(f"https://{number}.example/", str(number)) for number in range(MAX_UNCITED + 5)]
+    events = cited(*found, TextDelta("hello"), Finished())
+    assert places(events) == [Annotation(source, 5, 5) for source in found[:MAX_UNCITED]]
+    assert isinstance(events[-1], Finished)
+
+
+def test_a_page_found_twice_is_one_source() -> None:
+    """The first title counts."""
+    assert len(places(cited(A, Source(A.url, "again"), Finished()))) == 1
+
+
+def test_an_answer_without_sources_has_no_list() -> None:
+    """Nothing is added to it."""
+    assert text_of(cited(TextDelta("a"), Finished(), written=True)) == "a"
+
+
+def test_a_failed_answer_has_no_list() -> None:
+    """It is not at its end."""
+    assert text_of(cited(A, TextDelta("a"), Failed(UpstreamBusy("no")), written=True)) == "a"
+
+
+def test_sources_and_citations_end_here() -> None:
+    """Dialects know annotations only."""
+    events = cited(A, Cited((A,)), Opened("c"), ThinkingDelta("t"), Finished())
+    assert [type(event) for event in events] == [Annotation, Opened, ThinkingDelta, Finished]
+
+
+@pytest.mark.parametrize(
+    ("title", "line"),
+    [
+        ("A [b] c", "1. [A (b) c](https://a.example/)"),
+        (" two\n lines ", "1. [two lines](https://a.example/)"),
+        ("", "1. [https://a.example/](https://a.example/)"),
+    ],
+)
+def test_a_title_cannot_break_its_line(title: str, line: str) -> None:
+    """It is whatever a page calls itself."""
+    assert numbered_list([Source("https://a.example/", title)]) == f"\n\nSources:\n{line}"
+
+
+@given(st.lists(EVENTS), st.booleans())
+def test_annotations_fit_the_text(reads: list[list[Event]], written: bool) -> None:  # noqa: FBT001
+    """Wherever the network cut it, and what is written there is the citation's number."""
+    stage = Citations(written=written)
+    out = [event for read in reads for event in stage(read)] + stage([Finished()])
+    text = text_of(out)
+    for annotation in places(out):
+        assert 0 <= annotation.start <= annotation.end <= len(text)
+        if annotation.end > annotation.start:
+            assert text[annotation.start : annotation.end].strip("[]").isdigit()
+
+
+@given(EVENTS)
+def test_silent_citations_leave_the_text_alone(events: list[Event]) -> None:
+    """They are annotations only."""
+    assert text_of(cited(*events, Finished())) == text_of(events)
+
+
+def test_usage_comes_just_before_the_end() -> None:
+    """Counted from what has passed."""
+    stage = UsageCount(7)
+    assert stage([ThinkingDelta("hm"), TextDelta("hello ")]) == [ThinkingDelta("hm"), TextDelta("hello ")]
+    assert stage([TextDelta("world"), Finished()]) == [
+        TextDelta("world"),
+        Usage(7, estimate("hello world"), estimate("hm")),
+        Finished(),
+    ]
+
+
+def test_a_failed_answer_has_no_usage() -> None:
+    """Nobody is told the price of half an answer."""
+    failed = Failed(UpstreamBusy("no"))
+    assert UsageCount(7)([TextDelta("a"), failed]) == [TextDelta("a"), failed]
+
+
+@pytest.mark.parametrize(
+    ("events", "over"),
+    [
+        ([], False),
+        ([TextDelta("a")], False),
+        ([TextDelta("a"), Finished()], True),
+        ([Failed(UpstreamBusy("no"))], True),
+    ],
+)
+def test_an_answer_is_over_at_its_end_mark(events: list[Event], *, over: bool) -> None:
+    """Finished or Failed, and nothing else."""
+    assert ended(events) is over

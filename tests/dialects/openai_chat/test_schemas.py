@@ -1,0 +1,223 @@
+"""What POST /v1/chat/completions takes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.chat.request import ChatRequest, Effort, Message, Role, TextPart
+from app.dialects.openai_chat.schemas import MAX_MESSAGES, MAX_TOOLS, ChatCall, chat_call
+from app.errors import AttachmentRefused, GatewayError, InvalidRequest
+
+HI = {"role": "user", "content": "hi"}
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = [
+    "model", "messages", "stream", "stream_options", "use_search", "conversation_id", "reasoning_effort",
+    "temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens", "max_completion_tokens", "n",
+    "tools", "tool_choice", "response_format",
+]  # fmt: skip
+
+
+def called(**members: object) -> ChatCall:
+    """The call of a small body with other members."""
+    return chat_call({"model": "kimi", "messages": [HI], **members})
+
+
+def refused(**members: object) -> InvalidRequest:
+    """The error for a small body with other members."""
+    with pytest.raises(InvalidRequest) as caught:
+        called(**members)
+    return caught.value
+
+
+def test_a_small_body_is_a_request() -> None:
+    """Everything else has its default."""
+    request = ChatRequest("kimi", (Message.of(Role.USER, "hi"),))
+    assert called() == ChatCall(request, stream=False, include_usage=False)
+
+
+def test_unknown_fields_are_ignored() -> None:
+    """Clients send odd ones."""
+    assert called(store=True, metadata={"a": [1]}, whatever=None) == called()
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field not in {"model", "messages"}])
+def test_null_is_as_good_as_nothing(field: str) -> None:
+    """SDKs write optional fields so."""
+    assert called(**{field: None}) == called()
+
+
+@pytest.mark.parametrize(
+    ("role", "ours"),
+    [
+        ("system", Role.SYSTEM),
+        ("developer", Role.SYSTEM),
+        ("user", Role.USER),
+        ("assistant", Role.ASSISTANT),
+        ("tool", Role.TOOL),
+        ("function", Role.TOOL),
+    ],
+)
+def test_roles_are_told_apart(role: str, ours: Role) -> None:
+    """All that the vendor has."""
+    messages = called(messages=[{"role": role, "content": "a"}, HI]).request.messages
+    assert messages[0] == Message.of(ours, "a")
+
+
+def test_a_content_may_be_a_list_of_parts() -> None:
+    """Of text, under any of its names."""
+    parts = [
+        {"type": "text", "text": "a"},
+        {"type": "input_text", "text": "b"},
+        {"type": "output_text", "text": "c"},
+        {"type": "refusal", "refusal": "d"},
+    ]
+    (message,) = called(messages=[{"role": "user", "content": parts}]).request.messages
+    assert message.parts == tuple(TextPart(text) for text in "abcd")
+
+
+def test_an_assistant_s_turn_may_have_no_content() -> None:
+    """SDKs send one of tool calls so."""
+    messages = called(messages=[{"role": "assistant", "content": None}, HI]).request.messages
+    assert messages[0] == Message(Role.ASSISTANT, ())
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"model": 7}, "model"),
+        ({"model": ""}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": {}}, "messages"),
+        ({"messages": [HI] * (MAX_MESSAGES + 1)}, "messages"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"messages": [HI, {"content": "a"}]}, "messages[1].role"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "messages[0].role"),
+        ({"messages": [{"role": ["user"], "content": "a"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": ["a"]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": []}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": " \n"}]}, "messages"),
+        ({"stream": "true"}, "stream"),
+        ({"stream": 1}, "stream"),
+        ({"stream_options": []}, "stream_options"),
+        ({"stream_options": {"include_usage": "yes"}}, "stream_options.include_usage"),
+        ({"use_search": "yes"}, "use_search"),
+        ({"conversation_id": 7}, "conversation_id"),
+        ({"conversation_id": ""}, "conversation_id"),
+        ({"conversation_id": "../a"}, "conversation_id"),
+        ({"conversation_id": "a" * 129}, "conversation_id"),
+        ({"reasoning_effort": "much"}, "reasoning_effort"),
+        ({"reasoning_effort": []}, "reasoning_effort"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"temperature": "1"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"top_p": -0.1}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens"),
+        ({"n": 2}, "n"),
+        ({"n": "1"}, "n"),
+        ({"n": True}, "n"),
+        ({"n": []}, "n"),
+        ({"tools": {}}, "tools"),
+        ({"tools": ["a"]}, "tools"),
+        ({"tools": [{}] * (MAX_TOOLS + 1)}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+    ],
+)
+def test_a_wrong_field_is_named(members: dict[str, object], param: str) -> None:
+    """In `param` and in the message."""
+    error = refused(**members)
+    assert error.param == param
+    assert error.message.startswith(param.partition("[")[0].partition(".")[0])
+
+
+@pytest.mark.parametrize("missing", ["model", "messages"])
+def test_a_missing_field_is_named(missing: str) -> None:
+    """These two are needed."""
+    body: dict[str, object] = {"model": "kimi", "messages": [HI]}
+    del body[missing]
+    with pytest.raises(InvalidRequest) as caught:
+        chat_call(body)
+    assert [caught.value.param, caught.value.message] == [missing, f"{missing} is missing"]
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_image", "file", "input_audio", "video_url"])
+def test_attachments_are_refused_as_such(kind: str) -> None:
+    """A model must not answer as if it had seen them."""
+    with pytest.raises(AttachmentRefused) as caught:
+        called(messages=[{"role": "user", "content": [{"type": kind}]}])
+    assert caught.value.param == "messages[0].content[0]"
+
+
+@pytest.mark.parametrize(
+    ("members", "request_"),
+    [
+        ({"use_search": True}, {"use_search": True}),
+        ({"use_search": False}, {"use_search": False}),
+        ({"reasoning_effort": "none"}, {"effort": Effort.NONE}),
+        ({"reasoning_effort": "minimal"}, {"effort": Effort.NONE}),
+        ({"reasoning_effort": "low"}, {"effort": Effort.LOW}),
+        ({"reasoning_effort": "medium"}, {"effort": Effort.MEDIUM}),
+        ({"reasoning_effort": "high"}, {"effort": Effort.HIGH}),
+        ({"reasoning_effort": "xhigh"}, {"effort": Effort.MAX}),
+        ({"conversation_id": "chat-1"}, {"conversation_id": "chat-1", "keep": True}),
+        ({"conversation_id": "none"}, {"keep": True}),
+        ({"temperature": 0, "top_p": 1, "n": 1, "max_tokens": 1}, {}),
+        ({"response_format": {"type": []}, "tool_choice": []}, {}),
+        ({"tools": [], "tool_choice": "auto", "response_format": {"type": "text"}}, {}),
+    ],
+)
+def test_what_is_asked_is_understood(members: dict[str, object], request_: dict[str, object]) -> None:
+    """In the house language."""
+    asked = called(**members).request
+    expected = {"use_search": None, "effort": None, "conversation_id": None, "keep": False, **request_}
+    assert {name: getattr(asked, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "stream", "usage"),
+    [
+        ({"stream": True}, True, False),
+        ({"stream": True, "stream_options": {"include_usage": True, "other": 1}}, True, True),
+        ({"stream": False, "stream_options": {}}, False, False),
+    ],
+)
+def test_the_answer_s_form_is_asked_beside_it(members: dict[str, object], *, stream: bool, usage: bool) -> None:
+    """It is none of the gateway's business."""
+    call = called(**members)
+    assert [call.stream, call.include_usage] == [stream, usage]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), ANY_JSON))
+def test_any_body_is_a_call_or_refused(body: dict[str, object]) -> None:
+    """Never a crash."""
+    try:
+        chat_call(body)
+    except GatewayError as error:
+        assert error.status == 400  # noqa: PT017 # either outcome is right
+
+
+@given(st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "tool"]), "content": ANY_JSON}), min_size=1))
+def test_any_message_is_taken_or_refused(messages: list[object]) -> None:
+    """Never a crash."""
+    try:
+        call = called(messages=messages)
+    except GatewayError as error:
+        assert error.status == 400  # noqa: PT017 # either outcome is right
+    else:
+        assert len(call.request.messages) == len(messages)

@@ -1,0 +1,98 @@
+"""A server on loopback that does to each connection what a test says."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+
+    def request(self) -> tuple[str, bytes]:
+        """The head and the body of the next request; ("", b"") when the client has left."""
+        while b"\r\n\r\n" not in self._buffer:
+            if not (data := self._connection.recv(65_536)):
+                return "", b""
+            self._buffer += data
+        head, _, rest = self._buffer.partition(b"\r\n\r\n")
+        length = 0
+        for line in head.decode("latin-1").split("\r\n"):
+            name, _, value = line.partition(":")
+            if name.lower() == "content-length":
+                length = int(value)
+        while len(rest) < length:
+            rest += self._connection.recv(65_536)
+        self._buffer = rest[length:]
+        return head.decode("latin-1"), rest[:length]
+
+    def send(self, data: bytes) -> None:
+        """Write to the client."""
+        self._connection.sendall(data)
+
+    def wait_for_end(self) -> bool:
+        """Whether the client closes its end within some seconds."""
+        self._connection.settimeout(5)
+        try:
+            return self._connection.recv(1) == b""
+        except ConnectionError:
+            return True
+
+
+Script = Callable[[Peer], None]
+
+
+class Loopback(socketserver.ThreadingTCPServer):
+    """Runs the script for every connection; `connections` counts them."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, script: Script) -> None:
+        self.connections = 0
+        self.released = threading.Event()
+        self._script = script
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def finish_request(self, request: object, client_address: object) -> None:
+        """Serve one connection, in a thread of its own."""
+        assert isinstance(request, socket.socket)
+        self.connections += 1
+        with contextlib.suppress(OSError):
+            self._script(Peer(request))
+
+
+@contextmanager
+def serving(script: Script) -> Iterator[Loopback]:
+    """Run a server for the block; `released` is set at its end, for scripts that wait."""
+    with Loopback(script) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.released.set()
+            server.shutdown()
+            thread.join()
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
