@@ -110,9 +110,14 @@ class Gateway:
         """Whether Kimi takes a credential now. Raises GatewayError when that cannot be told."""
         try:
             token = self._tokens.get(credential)
+            if self._kimi.accepts(self._account(credential, token)):
+                return True
+            # The access token may have been ended early; the refresh token tells.
+            if not self._tokens.reject(credential, token):
+                return False
+            return self._kimi.accepts(self._account(credential, self._tokens.get(credential)))
         except TokenExpired:
             return False
-        return self._kimi.accepts(self._account(credential, token))
 
     def _attempt(
         self, request: ChatRequest, credential: Credential, cancellation: Cancellation

@@ -9,7 +9,6 @@ from emulator.client import EmulatorControl, start
 
 @pytest.fixture(scope="session")
 def kimi() -> Iterator[EmulatorControl]:
-    """Run the emulator in a process of its own; tests keep apart by accounts of their own,
-    so that none of them has to sweep it."""
+    """Run the emulator in a process of its own; tests keep apart by accounts of their own."""
     with start() as control:
         yield control

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -141,13 +142,14 @@ Step = list[Event] | GatewayError | Callable[[Cancellation], None]
 class FakeExchange:
     """An answer from a script; it knows its conversation as soon as the script has told it.
 
-    `failures` are raised by the first calls of `stop` and `delete`, None lets one pass.
+    `stop` and `delete` are the errors of the first calls of that name; `gone` is set once it is deleted.
     """
 
     def __init__(self, *script: Step, stop: Sequence[GatewayError] = (), delete: Sequence[GatewayError] = ()) -> None:
         self.conversation_id: str | None = None
         self.calls: list[tuple[str, str]] = []
         self.closed = False
+        self.gone = threading.Event()
         self._script = script
         self._failures = {"stop": iter(stop), "delete": iter(delete)}
 
@@ -171,6 +173,7 @@ class FakeExchange:
 
     def delete(self, token: str) -> None:
         self._call("delete", token)
+        self.gone.set()
 
     @property
     def deleted(self) -> bool:

@@ -7,13 +7,14 @@ order, is written here; what the bytes mean is in connect, connect_decoder and r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed
-from app.errors import GatewayError, RateLimitExceeded, UpstreamProtocolError
+from app.errors import ClientGone, GatewayError, RateLimitExceeded, UpstreamProtocolError
 from app.kimi import connect, connect_errors, rest, rest_errors
 from app.kimi.connect import ConnectPlan
 from app.kimi.connect_decoder import ConnectDecoder
@@ -28,7 +29,10 @@ MAX_CONTINUATIONS = 16
 """How often one answer is continued after the legacy site's output limit."""
 
 _OK = 200
-_RETRY_SECONDS = 3600.0
+_RESEARCH_PAUSE = 3600.0
+"""Seconds; the site tells how many research turns are left, not when there are more."""
+
+_SECONDS = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Exchange(Protocol):
 
 class _Decoder(Protocol):
     settled: bool
+    concluded: bool
     ended: bool
 
     def feed(self, data: bytes) -> list[Event]: ...
@@ -139,10 +144,10 @@ class RestExchange:
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
         """Send the turn and give the answer's events."""
         ask = self._ask
+        if cancellation.cancelled:
+            raise ClientGone("The client hung up.")  # before a conversation is opened for nobody
         if self._plan.use_research:
             self._check_research()
-        if cancellation.cancelled:
-            return  # before a conversation is opened for nobody
         if self._chat_id is None:
             self._chat_id = rest.chat_id_of(
                 check_legacy(self._transport.fetch(rest.create_chat(ask.site, ask.token, self._plan)))
@@ -174,11 +179,12 @@ class RestExchange:
         answer = check_legacy(self._transport.fetch(rest.research_usage(self._ask.site, self._ask.token)))
         left = rest.research_left(answer)
         if left is not None and left <= 0:
-            raise RateLimitExceeded("The account's research turns are used up.", retry_after=_RETRY_SECONDS)
+            raise RateLimitExceeded("The account's research turns are used up.", retry_after=_RESEARCH_PAUSE)
 
 
 def _decoded(stream: HttpStream, decoder: _Decoder) -> Iterator[list[Event]]:
     """One list of events for each network read that completed any."""
+    data = b""
     while not decoder.ended:
         try:
             data = stream.read(within=LINGER if decoder.settled else None)
@@ -189,12 +195,14 @@ def _decoded(stream: HttpStream, decoder: _Decoder) -> Iterator[list[Event]]:
         events = decoder.feed(data) if data else decoder.finish()
         if events:
             yield events
+    if decoder.concluded and data:
+        stream.drain()
 
 
 def _with_pause(stream: HttpStream, error: GatewayError) -> GatewayError:
     """Pass on for how long Kimi asks to be left alone."""
     after = stream.headers.get("retry-after", "")
-    if after.isascii() and after.isdigit():
+    if _SECONDS.fullmatch(after):
         error.retry_after = float(after)
     return error
 

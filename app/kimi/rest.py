@@ -137,6 +137,7 @@ class RestDecoder:
         self.conversation_id: str | None = conversation_id
         self.message_id: str | None = None
         self.settled = False
+        self.concluded = False
         self.ended = False
         self.continuation: str | None = None
         self.unknown = 0
@@ -164,7 +165,7 @@ class RestDecoder:
     def resume(self) -> None:
         """Go on with the body of a continuation."""
         self._reader = SseReader(ceiling=self._ceiling)
-        self.continuation, self._at_limit, self.ended = None, False, False
+        self.continuation, self._at_limit, self.concluded, self.ended = None, False, False, False
 
     def stop_at_limit(self) -> list[Event]:
         """End the answer where the output limit ended it, instead of continuing."""
@@ -241,6 +242,7 @@ class RestDecoder:
         raise from_type(json.text(event, "error", "error_type"))
 
     def _all_done(self, _event: object, out: list[Event]) -> None:
+        self.concluded = True
         if self._at_limit and self._segment:
             self.ended, self.continuation = True, self._segment
             return

@@ -32,6 +32,9 @@ CONNECT_TIMEOUT = 5.0
 UNARY_TIMEOUT = 15.0
 """Seconds for a whole unary call, per receive."""
 
+DRAIN_TIMEOUT = 0.5
+"""Seconds to wait for the end of a body; after that the connection is closed instead."""
+
 MAX_ANSWER = 4 * 1024 * 1024
 """Bytes of an answer that is not a stream."""
 
@@ -152,6 +155,11 @@ class HttpStream:
         if _is_timeout(error):
             raise UpstreamTimeout("Kimi stopped sending in the middle of an answer.") from error
         return b""  # the decoder judges whether the answer was whole
+
+    def drain(self) -> None:
+        """Read the end of a body that has said all, so that its connection can serve the next request."""
+        with contextlib.suppress(GatewayError):
+            self.read(within=DRAIN_TIMEOUT)
 
     def answer(self) -> HttpAnswer:
         """The whole of an answer that turned out not to be a stream; cut at MAX_ANSWER."""

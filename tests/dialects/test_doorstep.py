@@ -15,7 +15,9 @@ OTHER = jwt(sub="other")
 
 def request(path: str = "/", *, headers: dict[str, str] | None = None, body: bytes = b"", kind: str = "") -> Request:
     """A request as Flask sees it."""
-    builder = EnvironBuilder(path=path, method="POST", headers=headers, data=body, content_type=kind or None)
+    builder = EnvironBuilder(
+        path=path, method="POST", headers=(headers or {}).items(), data=body, content_type=kind or None
+    )
     return Request(builder.get_environ())
 
 

@@ -19,6 +19,9 @@ from tests.e2e.support import Door, Gateway, Guest, entered
 QUICK = "Quick as a flash."
 """What a guest is answered unless its test plans something else."""
 
+GRACE, KEEPALIVE, LIMIT = 0.6, 0.3, 2.0
+"""Seconds: how long a status is held back, between keep-alives, and the silence of Kimi's that is borne."""
+
 NewGuest = Callable[..., Guest]
 _numbers = itertools.count(1)
 
@@ -27,8 +30,9 @@ _numbers = itertools.count(1)
 def running(url: str, *, workers: int = 1, **settings: str) -> Iterator[Gateway]:
     """Run the gateway with all of Kimi's hosts at one address, and with short times unless told otherwise."""
     hosts = dict.fromkeys(("KIMI_WEB_URL", "KIMI_AUTH_URL", "KIMI_LEGACY_URL"), url)
-    times = {"GRACE_SECONDS": "1", "KEEPALIVE_SECONDS": "0.5", "FIRST_BYTE_TIMEOUT": "3", "IDLE_TIMEOUT": "3"}
-    with serving({**hosts, **times, "MAX_JSON_BYTES": "1000000", **settings}, workers=workers) as server:
+    times = {"GRACE_SECONDS": GRACE, "KEEPALIVE_SECONDS": KEEPALIVE, "FIRST_BYTE_TIMEOUT": LIMIT, "IDLE_TIMEOUT": LIMIT}
+    texts = {name: str(seconds) for name, seconds in times.items()}
+    with serving({**hosts, **texts, "MAX_JSON_BYTES": "1000000", **settings}, workers=workers) as server:
         yield Gateway(server)
 
 

@@ -197,6 +197,10 @@ class RawStream:
             if text := line.decode().rstrip("\n"):
                 yield Piece(text, time.monotonic() - self._sent_at)
 
+    def send_ahead(self, data: bytes) -> None:
+        """Send more before the answer has come, as a client that pipelines."""
+        self._sock.sendall(data)
+
     def hang_up(self) -> float:
         """Close the connection as a client that leaves; give the time of day at which it did."""
         self._sock.shutdown(socket.SHUT_RDWR)

@@ -62,7 +62,7 @@ def exchanged(gateway: Gateway, request: bytes) -> tuple[Reply, bool]:
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
         reply = Reply(response.status, headers, response.read())
-        sock.settimeout(0.3)
+        sock.settimeout(0.1)
         try:
             closed = sock.recv(1) == b""
         except ConnectionResetError:

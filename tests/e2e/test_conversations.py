@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from emulator.client import EmulatorControl
 from tests.e2e.conftest import NewGuest
-from tests.e2e.support import Door, Gateway, text_of, until
+from tests.e2e.support import Door, Gateway, Guest, text_of, until
 
 pytestmark = pytest.mark.e2e
 
@@ -48,6 +48,32 @@ def test_a_conversation_is_deleted_after_an_error(door: Door, stream: bool) -> N
     with pytest.raises(APIError):
         list(door.client.chat.completions.create(model="kimi", messages=FIRST, stream=stream))
     assert door.guest.all_deleted()
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["to-the-end", "hung-up"])
+def test_a_conversation_is_deleted_although_its_token_dies(
+    hasty_gateway: Gateway,
+    guest: Guest,
+    stays: bool,  # noqa: FBT001 # a parameter
+) -> None:
+    """An access token that Kimi refuses by the time of the clean-up is renewed for it."""
+    guest.plan({"text": "0123456789", "piece": 1, "delay": 0.1})
+    with hasty_gateway.chat_stream(guest.refresh_token) as stream:
+        assert stream.response.status == 200
+        guest.change(expire_access=True)
+        if stays:
+            list(stream.pieces())
+        else:
+            stream.hang_up()
+    assert guest.all_deleted()
+
+
+def test_a_conversation_outlives_its_token(hasty_gateway: Gateway, new_guest: NewGuest) -> None:
+    """An answer that takes longer than its access token lives is deleted with the next one."""
+    guest = new_guest(access_seconds=1, reuse_window=0)
+    guest.plan({"text": "0123456789", "piece": 1, "delay": 0.15})
+    assert hasty_gateway.chat(guest.refresh_token).status == 200
+    assert guest.all_deleted()
 
 
 def test_deleting_does_not_delay_the_last_byte(connect: Door) -> None:

@@ -218,6 +218,17 @@ def test_a_dead_account(connect_gateway: Gateway, guest: Guest, kind: str, state
 
 
 @DEAD
+@pytest.mark.parametrize("kind", ["access", "refresh", "legacy"])
+def test_models_for_a_dead_account(
+    connect_gateway: Gateway, guest: Guest, kind: str, state: str, told: tuple[int, str]
+) -> None:
+    """GET /v1/models, by which clients check a key, says so too."""
+    guest.change(state=state)
+    reply = connect_gateway.request("GET", "/v1/models", token=getattr(guest, f"{kind}_token"))
+    assert (reply.status, reply.error["code"]) == told
+
+
+@DEAD
 def test_a_dead_account_on_the_legacy_site(rest: Door, state: str, told: tuple[int, str]) -> None:
     """The legacy site's refusals mean the same."""
     rest.guest.change(state=state)

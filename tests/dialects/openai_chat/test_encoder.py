@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -188,6 +188,7 @@ def test_the_whole_answer_of_a_kept_conversation_has_its_id() -> None:
     assert encoder(use_conversation_id=True).whole(fold.completion())["id"] == "chat-1"
 
 
+@settings(deadline=None)  # pydantic builds its validators at their first use
 @given(EVENTS, st.sampled_from(["stop", "length"]), st.booleans())
 def test_openai_s_own_types_take_every_answer(events: list[Event], reason: str, usage: bool) -> None:  # noqa: FBT001
     """Strictly: no value of a wrong type."""

@@ -72,7 +72,7 @@ def test_the_conversation_is_deleted_after_the_answer(*, stream: bool) -> None:
     response = post(FakeKimi(exchange), stream=stream)
     assert response.status_code == 200
     assert "hello" in response.text
-    assert exchange.deleted
+    assert exchange.gone.wait(5)
 
 
 @pytest.mark.parametrize("stream", [True, False])
