@@ -145,7 +145,7 @@ class Gateway:
     ) -> Generator[list[Event]]:
         """One turn with Kimi, closed at its end however it ends."""
         account = self._account(credential, token)
-        exchange = self._kimi.open(request, account, lambda: self._offered_to(credential, account))
+        exchange = self._kimi.open(request, account, lambda: self._offered_or_none(credential, account))
         begun = False
         with _Patience(cancellation) as patience:
             try:
@@ -172,7 +172,7 @@ class Gateway:
             failed: list[Callable[[str], None]] = []
             for step in steps:
                 try:
-                    step(self._tokens.get(credential).value)
+                    self._with_token(credential, step)
                 except ConversationNotFound:
                     return
                 except GatewayError as error:
@@ -183,12 +183,29 @@ class Gateway:
                 return
         _log.warning("a conversation could not be cleaned up", extra={"fields": {"code": last}})
 
+    def _with_token(self, credential: Credential, step: Callable[[str], None]) -> None:
+        """Take a step of the clean-up; an access token that was ended meanwhile is renewed once."""
+        token = self._tokens.get(credential)
+        try:
+            step(token.value)
+        except TokenExpired:
+            if not self._tokens.reject(credential, token):
+                raise
+            step(self._tokens.get(credential).value)
+
     def _account(self, credential: Credential, token: AccessToken) -> Account:
         protocol = "connect" if credential.kind is Kind.ACCESS else self._protocol
         return Account(token.value, overseas=token.overseas, protocol=protocol)
 
     def _offered_to(self, credential: Credential, account: Account) -> tuple[ModelEntry, ...]:
         return self._offered.get(self._tokens.key(credential), lambda: self._kimi.offered(account))
+
+    def _offered_or_none(self, credential: Credential, account: Account) -> tuple[ModelEntry, ...]:
+        """For an answer, which is better off with the static table than with the list's own refusal."""
+        try:
+            return self._offered_to(credential, account)
+        except GatewayError:
+            return ()
 
     def _in_turn(self, request: ChatRequest, credentials: Sequence[Credential]) -> list[Credential]:
         """The accounts in the order to try: new conversations are spread, a given one is looked for in order."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from openai import OpenAI  # noqa: E402 # after the path is set
+from openai import OpenAI
 
-from emulator import client as emulator  # noqa: E402
-from scripts.serving import serving  # noqa: E402
+from emulator import client as emulator
+from scripts.serving import serving
 
 QUESTION = "Hello! What are you?"
 
@@ -36,12 +36,17 @@ def ask(base_url: str, token: str) -> None:
         stream=True,
         stream_options={"include_usage": True},
     )
+    thought = False
     for chunk in stream:
         for choice in chunk.choices:
             thinking = getattr(choice.delta, "reasoning_content", None)
+            if choice.delta.content and thought:
+                print("\n")
+            thought = bool(thinking)
             print(f"{dim}{thinking}{plain}" if thinking else choice.delta.content or "", end="", flush=True)
         if chunk.usage:
-            print(f"\n\n({chunk.usage.prompt_tokens} tokens asked, {chunk.usage.completion_tokens} answered: estimates)")
+            asked, answered = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+            print(f"\n\n({asked} tokens asked, {answered} answered: estimates)")
 
 
 if __name__ == "__main__":

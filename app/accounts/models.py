@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cachetools import TLRUCache, cached
 
 from app.accounts.vault import MAX_ACCOUNTS
-from app.errors import GatewayError
+from app.errors import AccountRestricted, GatewayError, TokenExpired
 from config.models import ModelEntry
 
 LIST_LIFE = 3600.0
@@ -27,13 +27,18 @@ class OfferedModels:
         self._read = cached(cache, key=lambda key, _fetch: key, condition=condition)(_fetched)
 
     def get(self, key: bytes, fetch: Callable[[], Offered]) -> Offered:
-        """The models of the account with this key, by `fetch` if they are not known; never raises."""
+        """The models of the account with this key, by `fetch` if they are not known.
+
+        Raises only what concerns the account: a token that has expired, an account that is restricted.
+        """
         return self._read(key, fetch)
 
 
 def _fetched(_key: bytes, fetch: Callable[[], Offered]) -> Offered:
     try:
         return fetch()
+    except (TokenExpired, AccountRestricted):
+        raise
     except GatewayError:
         return ()
 

@@ -70,13 +70,13 @@ class MarkerScanner:
             if start < 0:
                 self._plain(text, out, final=final)
                 return out
-            closer = _CLOSE.search(text, start)
+            closer = _CLOSE.search(text, start, start + MAX_MARKER + 1)
             if closer is None and len(text) - start <= MAX_MARKER and not final:
                 self._plain(text[:start], out, final=True)
                 self._held = text[start:]
                 return out
             self._plain(text[:start], out, final=True)
-            if closer is not None and closer.start() - start <= MAX_MARKER and closer[0] != "\n":
+            if closer is not None and closer[0] != "\n":
                 self._cite(text[start : closer.start()], out)
                 text = text[closer.end() :]
             else:

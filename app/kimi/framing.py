@@ -22,7 +22,7 @@ from app.errors import UpstreamProtocolError
 MAX_FRAME = 16 * 1024 * 1024
 """Bytes; the largest frames known (search results) have about 5 KB."""
 
-MAX_EVENT_LINES = 10_000
+MAX_EVENT_LINES = 1_000
 """Lines of one server-sent event: sseclient-py joins them in quadratic time."""
 
 END_STREAM = 0x02

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from app.errors import GatewayError, InvalidRequest, TokenExpired, UpstreamProtocolError
+from app.errors import AccountRestricted, GatewayError, InvalidRequest, TokenExpired, UpstreamProtocolError
 from app.kimi import json, rest_errors
 from app.kimi.http import HttpAnswer, HttpRequest
 
@@ -58,6 +58,9 @@ def token_pair(answer: HttpAnswer) -> TokenPair:
 
 def _refusal(answer: HttpAnswer) -> GatewayError:
     error = rest_errors.from_answer(answer)
+    if isinstance(error, AccountRestricted):
+        # The site means "log in again" by permission_denied as well (kimi.md B3).
+        return AccountRestricted("Kimi refuses this account: log in again; if that does not help, it is restricted.")
     is_json = answer.media_type.endswith("json")
     vague = isinstance(error, InvalidRequest | UpstreamProtocolError)
     if answer.status in _REFUSED and is_json and vague:

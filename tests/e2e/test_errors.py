@@ -18,7 +18,7 @@ from openai import (
 from openai.types.chat import ChatCompletionMessageParam
 
 from emulator.client import EmulatorControl
-from tests.e2e.conftest import NewGuest
+from tests.e2e.conftest import QUICK, NewGuest
 from tests.e2e.faults import CONNECT, EITHER, LEGACY, Case, legacy, trailer
 from tests.e2e.support import Door, Gateway, Guest
 
@@ -90,7 +90,8 @@ def test_faults_of_the_legacy_site(rest: Door, case: Case, stream: bool) -> None
 @pytest.mark.parametrize("stays", [True, False], ids=["for-good", "once"])
 def test_a_refused_access_token_is_renewed_once(rest: Door, stays: bool) -> None:  # noqa: FBT001 # a parameter
     """A plain 401 costs one refresh and one more attempt; a second one is the client's."""
-    rest.guest.plan(legacy("auth.token.invalid", 401), repeat=stays)
+    refusal = legacy("auth.token.invalid", 401)
+    rest.guest.plan(refusal, refusal if stays else {"text": QUICK})
     reply = rest.whole()
     assert reply.status == (401 if stays else 200)
     assert not stays or reply.error["code"] == "token_expired"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from emulator.client import AccountTokens
-from tests.e2e.conftest import NewGuest, running
+from tests.e2e.conftest import QUICK, NewGuest, running
 from tests.e2e.support import Door, Gateway, Guest, asking, until
 
 pytestmark = pytest.mark.e2e
@@ -215,7 +215,7 @@ def test_the_calls_of_a_stall(hasty: Door, stream: bool) -> None:  # noqa: FBT00
 
 def test_the_calls_of_a_refusal(connect: Door) -> None:
     """Where no chat came about there is nothing to stop or delete."""
-    connect.guest.plan({"faults": {"overload_trailer": True}})
+    connect.guest.plan({"faults": {"overload_trailer": True}}, {"text": QUICK})
     assert connect.whole().status == 429
     assert connect.whole().status == 200
     assert connect.guest.all_deleted()

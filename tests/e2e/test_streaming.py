@@ -196,7 +196,14 @@ def leave(door: Door, stream: RawStream, *, after: float) -> float:
     return entry["at"] + entry["seconds"] - left_at
 
 
-@pytest.mark.parametrize("name", HANG_UPS)
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [
+        *(("connect", name) for name in HANG_UPS),
+        *(("rest", name) for name in ("between-words", "silent-after-headers", "whole-before-headers")),
+    ],
+    indirect=["door"],
+)
 def test_a_hang_up_closes_the_upstream(door: Door, name: str) -> None:
     """Kimi's side is closed within a second of the client's leaving, whatever it was doing."""
     plan, streamed, after = HANG_UPS[name]

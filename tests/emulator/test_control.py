@@ -119,7 +119,7 @@ def test_both_ways_of_leaving_are_noticed(control: EmulatorControl, raw: Raw, ho
 def test_the_program_says_one_line_and_ends_on_a_signal(number: signal.Signals) -> None:
     """Also while a stream is stalled."""
     command = [sys.executable, "-m", "emulator", "--account", "zoe"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         greeting = process.stdout.readline()
         assert greeting.startswith("emulator listening on http://127.0.0.1:")

@@ -27,9 +27,7 @@ def read_lock(name: str) -> Lock:
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     lock: Lock = {}
     for line in lines:
-        pin = re.match(
-            r"([a-z0-9-]+)==([\w.]+) (?:; [^-]+? )?((?:--hash=sha256:[0-9a-f]{64} ?)+)$", line
-        )
+        pin = re.match(r"([a-z0-9-]+)==([\w.]+) (?:; [^-]+? )?((?:--hash=sha256:[0-9a-f]{64} ?)+)$", line)
         assert pin, f"{name}: not a pinned, hashed requirement: {line[:80]}"
         lock[pin[1]] = (pin[2], frozenset(pin[3].split()))
     return lock
@@ -44,9 +42,7 @@ def wanted(name: str) -> list[str]:
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command at the root, without what an outer make hands down."""
     kept = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    return subprocess.run(  # noqa: S603 - only the commands that the tests below spell out
-        command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=False)
 
 
 def tree() -> list[Path]:
@@ -119,11 +115,7 @@ def test_make_alone_lists_the_commands() -> None:
 def test_server_starts_alike_everywhere() -> None:
     """Procfile and Dockerfile start the program that `make run` starts."""
     assert (ROOT / "Procfile").read_text() == "web: gunicorn -c gunicorn.conf.py wsgi:app\n"
-    assert (
-        (ROOT / "Dockerfile")
-        .read_text()
-        .endswith('CMD ["gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]\n')
-    )
+    assert (ROOT / "Dockerfile").read_text().endswith('CMD ["gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]\n')
 
 
 def script(path: Path, body: str) -> None:
@@ -146,9 +138,7 @@ def test_bootstrap_passes_over_a_python_that_does_not_run(tmp_path: Path) -> Non
 def test_bootstrap_tells_how_to_get_a_python(tmp_path: Path) -> None:
     """Where no Python 3.11 runs, the error names the version and the command that brings one."""
     sh = shutil.which("sh") or ""
-    found = run(
-        sh, "scripts/bootstrap", "find", PATH=str(tmp_path), HOME="", PYENV_ROOT="", PYTHON=""
-    )
+    found = run(sh, "scripts/bootstrap", "find", PATH=str(tmp_path), HOME="", PYENV_ROOT="", PYTHON="")
     assert found.returncode == 4
     assert "Python 3.11 or newer" in found.stderr
     assert "apt-get install" in found.stderr
@@ -161,8 +151,6 @@ def test_bootstrap_names_the_package_with_the_venv_module(tmp_path: Path) -> Non
         f'case "$*" in *ensurepip*) exit 1 ;; esac; exec "{sys.executable}" "$@"',
     )
     sh = shutil.which("sh") or ""
-    found = run(
-        sh, "scripts/bootstrap", "find", PATH=str(tmp_path), HOME="", PYENV_ROOT="", PYTHON=""
-    )
+    found = run(sh, "scripts/bootstrap", "find", PATH=str(tmp_path), HOME="", PYENV_ROOT="", PYTHON="")
     assert found.returncode == 3
     assert f"apt-get install -y python3.{sys.version_info.minor}-venv" in found.stderr
