@@ -30,7 +30,7 @@ from config.models import ModelEntry, ModelTable
 
 _log = logging.getLogger(__name__)
 
-OPENING_GRACE = 0.8
+OPENING_GRACE = 0.6
 """Seconds that an answer whose client is gone may still run until Kimi has told its conversation's id.
 
 Without the id the conversation could not be deleted; with more time the upstream would not be closed within the second
@@ -127,7 +127,7 @@ class Gateway:
             _check_present(cancellation)
             token = self._tokens.get(credential)
             with closing(self._exchange(request, credential, token, cancellation)) as events:
-                first = next(events)
+                first = next(events, [])
                 refused = len(first) == 1 and isinstance(first[0], Failed) and isinstance(first[0].error, TokenExpired)
                 if not refused or not self._tokens.reject(credential, token):
                     yield first

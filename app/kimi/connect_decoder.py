@@ -161,8 +161,10 @@ class ConnectDecoder:
             self._role = role
             if role in _NOT_THE_MODEL:
                 self._asked.add(identity)
-            else:
+            elif identity != self.message_id:
+                # An agent's answer may have several messages: it is complete with the last.
                 self.message_id, self._status = identity or None, ""
+                self.settled = self.concluded = False
         if self._is_echo(identity):
             return
         status = json.text(message, "status")

@@ -806,3 +806,12 @@ def test_any_json(values: Sequence[object], trailer: bool, chance: random.Random
     assert ends(events) == [len(events) - 1]
     assert decode(random_chunks(stream, chance)) == events
     assert all(event.text for event in events if isinstance(event, TextDelta | ThinkingDelta))
+
+
+def test_a_further_message_unsettles_the_answer() -> None:
+    """An agent's answer of several messages is not complete with the first of them."""
+    decoder = ConnectDecoder()
+    further = message("set", "message", id="model-2", role="assistant", status="MESSAGE_STATUS_GENERATING")
+    decoder.feed(b"".join(map(frame, [*OPENING, said("One."), COMPLETED, further, said("Two")])))
+    assert (decoder.settled, decoder.concluded) == (False, False)
+    assert isinstance(decoder.finish()[-1].error, UpstreamTruncated)  # type: ignore[union-attr]
