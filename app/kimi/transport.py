@@ -170,12 +170,24 @@ class HttpStream:
 
 
 class Transport:
-    """Sends requests over one pool of connections. `streams` is how many connections are kept per host."""
+    """Sends requests over one pool of connections.
 
-    def __init__(self, *, user_agent: str, deadlines: Deadlines | None = None, streams: int = 256) -> None:
+    `streams` is how many connections are kept per host; `authorities` is a file of certificates to trust instead of
+    certifi's.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_agent: str,
+        deadlines: Deadlines | None = None,
+        streams: int = 256,
+        authorities: str | None = None,
+    ) -> None:
         self._deadlines = deadlines or Deadlines()
         self._session = _Session()
         self._session.trust_env = False
+        self._session.verify = authorities or True
         self._session.headers = requests.structures.CaseInsensitiveDict(
             {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         )

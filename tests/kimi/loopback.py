@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,34 +52,39 @@ Script = Callable[[Peer], None]
 
 
 class Loopback(socketserver.ThreadingTCPServer):
-    """Runs the script for every connection; `connections` counts them."""
+    """Runs the script for every connection, over TLS if there is a context for it; `connections` counts them."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, context: ssl.SSLContext | None = None) -> None:
         self.connections = 0
         self.released = threading.Event()
         self._script = script
+        self._context = context
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
 
     @property
     def url(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{'https' if self._context else 'http'}://127.0.0.1:{self.server_address[1]}"
 
     def finish_request(self, request: object, client_address: object) -> None:
         """Serve one connection, in a thread of its own."""
         assert isinstance(request, socket.socket)
         self.connections += 1
         with contextlib.suppress(OSError):
-            self._script(Peer(request))
+            if self._context is None:
+                self._script(Peer(request))
+                return
+            with self._context.wrap_socket(request, server_side=True) as secured:
+                self._script(Peer(secured))
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[Loopback]:
+def serving(script: Script, context: ssl.SSLContext | None = None) -> Iterator[Loopback]:
     """Run a server for the block; `released` is set at its end, for scripts that wait."""
-    with Loopback(script) as server:
+    with Loopback(script, context) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

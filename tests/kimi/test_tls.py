@@ -1,0 +1,29 @@
+"""The transport over TLS, as Kimi is reached: with gevent's sockets and with the system's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from scripts.serving import ROOT
+
+EXPECTED = """\
+/whole hello
+/whole hello
+/cut hello ClientGone
+/silent ClientGone
+/stalls hello UpstreamTimeout
+/whole hello
+connections 4
+untrusted UpstreamUnavailable
+"""
+
+
+@pytest.mark.parametrize("mode", ["gevent", "threads"])
+def test_answers_over_tls_are_read_cut_and_timed_out(mode: str) -> None:
+    """A connection is used again after a whole answer, and a hang-up wakes a silent one at once."""
+    program = [sys.executable, "-W", "error", "-m", "tests.kimi.tls_program", mode]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (EXPECTED, "")

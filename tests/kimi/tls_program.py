@@ -1,0 +1,75 @@
+"""Reads answers over TLS and hangs up on some; a process of its own, because gevent patches all of one.
+
+`python -m tests.kimi.tls_program gevent|threads` prints a line for each answer.
+"""
+
+import sys
+
+if sys.argv[1] == "gevent":
+    from gevent import monkey
+
+    monkey.patch_all()
+
+import ssl  # nothing may be imported before the patch
+import tempfile
+import threading
+import time
+
+import trustme
+
+from app.chat.cancellation import Cancellation
+from app.errors import GatewayError
+from app.kimi.http import HttpRequest
+from app.kimi.transport import Deadlines, Transport
+from tests.kimi.loopback import Peer, serving
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+HANG_UP_AFTER = 0.2
+
+
+def script(peer: Peer) -> None:
+    """Answer whole, or fall silent where the path says so."""
+    while head := peer.request()[0]:
+        if "/silent" not in head:
+            peer.send(HEAD + b"5\r\nhello\r\n")
+        if "/whole" not in head:
+            peer.wait_for_end()
+            return
+        peer.send(b"0\r\n\r\n")
+
+
+def main() -> None:
+    """Serve on loopback and ask."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        authority.cert_pem.write_to_path(file.name)
+        with serving(script, context) as server:
+            deadlines = Deadlines(first_byte=2, idle=0.5, total=5)
+            transport = Transport(user_agent="tests", deadlines=deadlines, authorities=file.name)
+            for path in ("/whole", "/whole", "/cut", "/silent", "/stalls", "/whole"):
+                answer = ask(transport, server.url + path, hang_up=path in {"/cut", "/silent"})
+                sys.stdout.write(f"{path} {answer}\n")
+            sys.stdout.write(f"connections {server.connections}\n")
+            untrusting = Transport(user_agent="tests")
+            sys.stdout.write(f"untrusted {ask(untrusting, server.url + '/whole', hang_up=False)}\n")
+
+
+def ask(transport: Transport, url: str, *, hang_up: bool) -> str:
+    """What comes of a request; "late" is added if a hang-up takes long."""
+    cancellation, received, began = Cancellation(), b"", time.monotonic()
+    if hang_up:
+        threading.Timer(HANG_UP_AFTER, cancellation.cancel).start()
+    try:
+        with transport.stream(HttpRequest("POST", url, {}, b"x"), cancellation) as stream:
+            while data := stream.read():
+                received += data
+    except GatewayError as error:
+        late = " late" if hang_up and time.monotonic() - began > HANG_UP_AFTER + 1 else ""
+        return f"{received.decode()} {type(error).__name__}{late}".strip()
+    return received.decode()
+
+
+if __name__ == "__main__":
+    main()
