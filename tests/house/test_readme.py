@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -111,7 +112,8 @@ def test_curl_example_gets_an_answer(readme: str, kimi: EmulatorControl, gateway
     kimi.plan({"text": "A whole answer."}, account=account.name)
     (command,) = (block for block in blocks(readme, "sh") if block.startswith("curl "))
     command = command.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
-    assert shutil.which("curl"), "curl is needed: .ci/run installs it"
+    if not shutil.which("curl") and "CI" not in os.environ:
+        pytest.skip("there is no curl here; .ci/run installs it")
 
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
 
