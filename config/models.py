@@ -14,7 +14,7 @@ _AGENT = re.compile(r"[0-9a-z]{20}")
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model as Kimi's site offers it: a row of GetAvailableModels or of the static table (kimi.md B5, B11).
+    """One model as Kimi's site offers it: a row of GetAvailableModels or of the static table (protocol.md B5, B11).
 
     `thinking` is the switch's state where the site lists it as two models, else None.
     """

@@ -28,7 +28,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a JWT says of itself (kimi.md B3). Unverified: good for routing, not for trust.
+    """What a JWT says of itself (protocol.md B3). Unverified: good for routing, not for trust.
 
     `expires_at` is the time of day in seconds, `lifetime` the seconds from its issue to then.
     """

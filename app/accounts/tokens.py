@@ -23,7 +23,7 @@ EXPIRY_MARGIN = 60.0
 """Seconds before its end from which a token is not used any more (a fifth of its life, if that is less)."""
 
 UNDATED_LIFE = 300.0
-"""Seconds that an access token without `exp` lives (kimi.md A2)."""
+"""Seconds that an access token without `exp` lives (protocol.md A2)."""
 
 REFUSAL_LIFE = 15.0
 """Seconds that a refusal is remembered, so that a dead token does not hammer Kimi."""

@@ -3,7 +3,7 @@
 Kimi's web protocols report no token counts, and no package carries Kimi's vocabulary. So the text is cut into
 runs of like characters, and each run costs what such a run costs on average. The coefficients were fitted on
 569 samples (Chinese and English markdown, Python, TypeScript, Go, JSON) between the vocabulary of DeepSeek-V3
-and o200k with Kimi's pre-split pattern (design/tool-calls.md, 5.2): median error 4 %, 95th percentile 13 %;
+and o200k with Kimi's pre-split pattern: median error 4 %, 95th percentile 13 %;
 English prose comes out 9 to 12 % high. Kana, hangul, other alphabets and other scripts were not in the
 samples: their coefficients are guesses.
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PER_MESSAGE: Final = 4
-"""Tokens that a chat template adds around each message: its role and its limits (tool-calls.md, 5.3)."""
+"""Tokens that a chat template adds around each message: its role and its limits (an estimate)."""
 
 # Costs are integers in ten-thousandths of a token: sums of them do not depend on the order of adding.
 _UNIT: Final = 10_000

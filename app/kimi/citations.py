@@ -1,6 +1,6 @@
 """Citation markers in the answer's text: taken out, resolved, never shown, wherever the network cuts them.
 
-Three forms are known (kimi.md A5, B8):
+Three forms are known (protocol.md A5, B8):
 * U+E3A0 `cite` SEP ref [SEP ref ...] [`:~:text=` quote] U+E3A8, where SEP is U+E3A3 (June 2026) or U+1F6E0 (August
   2026), the closer also U+1F3A8 and the keyword also `article`; it may lack its closer;
 * `[^N^]`, counting from 1 (legacy site, deep research);
@@ -15,7 +15,7 @@ import re
 from app.chat.events import Cited, Source, TextDelta
 
 MAX_MARKER = 600
-"""Code points; a marker that has not closed by then lacks its closer (kimi.md B8)."""
+"""Code points; a marker that has not closed by then lacks its closer (protocol.md B8)."""
 
 _OPEN = "\ue3a0"
 _SEPARATORS = "\ue3a3\U0001f6e0"

@@ -47,7 +47,7 @@ class KimiClient:
         return PROTOCOLS[account.protocol](self, request, account, offered)
 
     def refresh(self, token: str, *, overseas: bool, legacy_only: bool) -> TokenPair:
-        """Exchange a refresh token: at its own auth host, then the other, then the legacy site (kimi.md B3).
+        """Exchange a refresh token: at its own auth host, then the other, then the legacy site (protocol.md B3).
 
         A host that cannot be reached or refuses gives way to the next. Raises a host's refusal if there was one,
         else the first host's error.

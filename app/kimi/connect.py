@@ -1,4 +1,4 @@
-"""What is asked of www.kimi.com and www.kimi.ai by the Connect protocol, and their unary answers (kimi.md B).
+"""What is asked of www.kimi.com and www.kimi.ai by the Connect protocol, and their unary answers (protocol.md B).
 
 Builders give whole HTTP requests: no sockets, no clock. Field names in requests are those of the site's own calls;
 answers are read in either spelling. The stream of an answer is read by connect_decoder.
@@ -19,12 +19,12 @@ MODELS = "kimi.gateway.config.v1.ConfigService/GetAvailableModels"
 CURRENT_USER = "kimi.gateway.account.v1.UserService/GetCurrentUser"
 
 _SITE_VERSION = "2.2.0"
-"""`x-msh-version` of September 2026: it decides which models the site lists (kimi.md B2)."""
+"""`x-msh-version` of September 2026: it decides which models the site lists (protocol.md B2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectPlan:
-    """How one turn is asked: the site's scenario with its options (kimi.md B4, B5)."""
+    """How one turn is asked: the site's scenario with its options (protocol.md B4, B5)."""
 
     scenario: str
     model: str | None = None
@@ -48,7 +48,7 @@ def rpc(site: str, token: str, call: str, body: object) -> HttpRequest:
 def chat_request(
     site: str, token: str, plan: ConnectPlan, text: str, continues: tuple[str, str | None] | None
 ) -> HttpRequest:
-    """The one call that asks for an answer: exactly one frame in the body (kimi.md B1, B4).
+    """The one call that asks for an answer: exactly one frame in the body (protocol.md B1, B4).
 
     `continues` is (chat id, id of its last assistant message or None); both fields are left out for a new chat,
     because an empty string is said to be refused.
@@ -108,7 +108,7 @@ def _headers(site: str, token: str, content_type: str) -> dict[str, str]:
 
 
 def last_assistant_message(answer: HttpAnswer) -> str | None:
-    """The tip of a chat from ListMessages, which lists the newest first (kimi.md B10, B11).
+    """The tip of a chat from ListMessages, which lists the newest first (protocol.md B10, B11).
 
     Raises what the answer means if it is no list at all.
     """

@@ -42,7 +42,7 @@ class AnswerText:
 
 
 class Searches:
-    """What the model's searches found (kimi.md B8); one source per address."""
+    """What the model's searches found (protocol.md B8); one source per address."""
 
     def __init__(self) -> None:
         self.markers = MarkerScanner()
@@ -51,7 +51,7 @@ class Searches:
     def found(self, results: Iterable[object], out: list[Event], *, fallback_ref: str | None = None) -> None:
         """Take in search items; `fallback_ref` is a guess at what markers call one that does not say.
 
-        The guess goes by an item's place, and places are not those of the names (kimi.md B8): it yields to a name.
+        The guess goes by an item's place, and places are not those of the names (protocol.md B8): it yields to a name.
         """
         for result in results:
             ref = json.text(result, "refIndex")
@@ -82,7 +82,7 @@ class Searches:
 
 
 def questions(args: str) -> str:
-    """What the model asks the person before it goes on (kimi.md B8), as text: a client has no form for it."""
+    """What the model asks the person before it goes on (protocol.md B8), as text: a client has no form for it."""
     try:
         questions = list(json.items(json.parse(args), "questions"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""The answer stream of the Connect protocol to events, without sockets (kimi.md B6 to B9).
+"""The answer stream of the Connect protocol to events, without sockets (protocol.md B6 to B9).
 
 Each frame is one JSON object that changes a tree of chat, message and blocks: `set` replaces what its mask names,
 `append` extends it. Of that tree only what the model says is kept. The echo of what was asked (user and system
@@ -113,7 +113,7 @@ class ConnectDecoder:
         elif self.unknown:
             self._fail(UpstreamProtocolError("Kimi answered in a form that is not known here."), out)
         else:
-            # Heartbeats and COMPLETED without a word: one source takes it for shed load (kimi.md B9, L).
+            # Heartbeats and COMPLETED without a word: one source takes it for shed load (protocol.md B9, L).
             self._fail(UpstreamBusy("Kimi answered nothing at all; it is likely overloaded."), out)
 
     def _fail(self, error: GatewayError, out: list[Event]) -> None:
@@ -210,7 +210,7 @@ class ConnectDecoder:
         self._searches.found(json.items(block, "search", "webPages"), out)
 
     def _written(self, key: tuple[str, str, str], content: object, change: _Change) -> str:
-        """What a block's content has grown by. `set` replaces; its first one already holds text (kimi.md B6)."""
+        """What a block's content has grown by. `set` replaces; its first one already holds text (protocol.md B6)."""
         if not isinstance(content, str):
             return ""
         pieces = self._blocks.setdefault(key, [])

@@ -1,6 +1,6 @@
 """Errors of the Connect protocol, wherever they stand: trailer, data frame, exception block, unary answer.
 
-Shapes and codes: kimi.md B9. A shape of a content-filter answer was never captured; reasons that name a filter are
+Shapes and codes: protocol.md B9. A shape of a content-filter answer was never captured; reasons that name a filter are
 taken for one.
 """
 

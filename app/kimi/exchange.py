@@ -103,7 +103,7 @@ class ConnectExchange:
             yield from _decoded(stream, self._decoder)
 
     def stop(self, token: str) -> None:
-        """Cancel the message that is being written: closing the connection may not stop it (kimi.md B11)."""
+        """Cancel the message that is being written: closing the connection may not stop it (protocol.md B11)."""
         decoder = self._decoder
         if decoder is None or decoder.concluded or decoder.message_id is None or self.conversation_id is None:
             return
@@ -116,7 +116,7 @@ class ConnectExchange:
             self._call(token, "DeleteChat", {"chat_id": self.conversation_id})
 
     def _tip(self, chat_id: str) -> str | None:
-        """The message to answer to. A site without the call continues by the chat's id alone (kimi.md B10)."""
+        """The message to answer to. A site without the call continues by the chat's id alone (protocol.md B10)."""
         body = {"chat_id": chat_id, "page_size": 20}
         try:
             return connect.last_assistant_message(self._call(self._ask.token, "ListMessages", body))
@@ -175,7 +175,7 @@ class RestExchange:
             check_legacy(self._transport.fetch(rest.delete_chat(self._ask.site, token, self._chat_id)))
 
     def _check_research(self) -> None:
-        """Research is metered: a turn that would be refused is not begun (kimi.md A3)."""
+        """Research is metered: a turn that would be refused is not begun (protocol.md A3)."""
         answer = check_legacy(self._transport.fetch(rest.research_usage(self._ask.site, self._ask.token)))
         left = rest.research_left(answer)
         if left is not None and left <= 0:

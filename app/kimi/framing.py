@@ -28,7 +28,7 @@ MAX_EVENT_LINES = 1_000
 END_STREAM = 0x02
 COMPRESSED = 0x01
 FOREIGN = 0x80
-"""Set by gRPC-web trailers; no Connect server sends it, some proxies do (kimi.md B1)."""
+"""Set by gRPC-web trailers; no Connect server sends it, some proxies do (protocol.md B1)."""
 
 _HEADER = 5
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -43,7 +43,7 @@ class Envelope:
 
 
 def envelope(payload: bytes) -> bytes:
-    """One uncompressed data frame: flags 00, length as uint32 big-endian, payload (kimi.md B1)."""
+    """One uncompressed data frame: flags 00, length as uint32 big-endian, payload (protocol.md B1)."""
     return b"\x00" + len(payload).to_bytes(4, "big") + payload
 
 

@@ -1,6 +1,6 @@
 """Tolerant reading of Kimi's JSON: fields may be missing, of another type, or spelled in snake case.
 
-Protobuf's JSON mapping takes both spellings and Kimi's answers have shown both (kimi.md B4, B11).
+Protobuf's JSON mapping takes both spellings and Kimi's answers have shown both (protocol.md B4, B11).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refresh tokens for access tokens: the calls and their answers; pure (kimi.md A2, B3)."""
+"""Refresh tokens for access tokens: the calls and their answers; pure (protocol.md A2, B3)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def token_pair(answer: HttpAnswer) -> TokenPair:
 def _refusal(answer: HttpAnswer) -> GatewayError:
     error = rest_errors.from_answer(answer)
     if isinstance(error, AccountRestricted):
-        # The site means "log in again" by permission_denied as well (kimi.md B3).
+        # The site means "log in again" by permission_denied as well (protocol.md B3).
         return AccountRestricted("Kimi refuses this account: log in again; if that does not help, it is restricted.")
     is_json = answer.media_type.endswith("json")
     vague = isinstance(error, InvalidRequest | UpstreamProtocolError)

@@ -1,4 +1,4 @@
-"""The legacy REST protocol of kimi.moonshot.cn: requests to bytes, server-sent events to events (kimi.md A).
+"""The legacy REST protocol of kimi.moonshot.cn: requests to bytes, server-sent events to events (protocol.md A).
 
 Builders and a decoder without sockets. The raw captures of this stream are of 2023 and 2024, before `k1` events: their
 shape is known from client code only, so they are read leniently.
@@ -23,7 +23,7 @@ DEFAULT_AGENT = "kimi"
 
 @dataclass(frozen=True, slots=True)
 class RestPlan:
-    """How one turn is asked (kimi.md A4)."""
+    """How one turn is asked (protocol.md A4)."""
 
     kimiplus_id: str = DEFAULT_AGENT
     model: str = "kimi"
@@ -129,8 +129,8 @@ _BOOKKEEPING = frozenset({"done", "debug", "ping", "zone_set", "chat_prompt", "r
 class RestDecoder:
     """The body of a completion stream to events.
 
-    `continuation` is the segment to continue when the body ended at the output limit (kimi.md A4): then `resume` makes
-    the decoder ready for the next body, and the two are one answer.
+    `continuation` is the segment to continue when the body ended at the output limit (protocol.md A4): then `resume`
+    makes the decoder ready for the next body, and the two are one answer.
     """
 
     def __init__(self, conversation_id: str, *, ceiling: int = MAX_FRAME) -> None:
@@ -212,7 +212,7 @@ class RestDecoder:
         return self.ended
 
     def _request(self, event: object, _out: list[Event]) -> None:
-        self._segment = json.text(event, "id")  # the site continues by this one (kimi.md A4)
+        self._segment = json.text(event, "id")  # the site continues by this one (protocol.md A4)
 
     def _response(self, event: object, _out: list[Event]) -> None:
         self._segment = self._segment or json.text(event, "id")

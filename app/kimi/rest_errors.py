@@ -1,4 +1,4 @@
-"""Errors of the legacy protocol: events of a stream and answers in place of one (kimi.md A6)."""
+"""Errors of the legacy protocol: events of a stream and answers in place of one (protocol.md A6)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ERROR_TYPES: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = (
 
 
 def from_type(error_type: str) -> GatewayError:
-    """The error that a legacy `error_type` means (kimi.md A6)."""
+    """The error that a legacy `error_type` means (protocol.md A6)."""
     if error_type == "chat.user_stream_pushing":
         return RateLimitExceeded("Kimi still streams another answer of this account.", retry_after=_SECOND_STREAM_PAUSE)
     for pattern, kind, message in _ERROR_TYPES:

@@ -1,4 +1,4 @@
-"""Which hosts serve a token: by its own claims, unless the settings name them (kimi.md C)."""
+"""Which hosts serve a token: by its own claims, unless the settings name them (protocol.md C)."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def new_turn(messages: Sequence[Message], *, wrap_urls: bool = False) -> str:
 
 
 def wrap_links(text: str) -> str:
-    """Mark links as the legacy site's own page does, so that the model is given what they lead to (kimi.md A4)."""
+    """Mark links as the legacy site's own page does, so that the model is given what they lead to (protocol.md A4)."""
 
     def wrapped(match: re.Match[str]) -> str:
         if match[0].startswith("<"):
