@@ -6,7 +6,7 @@ monkey.patch_all()  # before anything imports ssl or requests, also with --prelo
 
 from typing import TYPE_CHECKING, Any  # noqa: E402 # nothing may be imported before the patch
 
-from config.settings import load  # noqa: E402
+from config.settings import SettingsError, load  # noqa: E402
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 CLEAN_UP_SECONDS = 3.0  # with graceful_timeout still under the 30 s of platforms
 
-_settings = load()
+try:
+    _settings = load()
+except SettingsError as error:
+    raise SystemExit(f"kimi-gateway cannot start: {error}") from None
 
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency
