@@ -19,11 +19,11 @@ from app.accounts.credentials import Credential, Kind
 from app.accounts.models import OfferedModels
 from app.accounts.tokens import AccessToken, AccessTokens
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Failed, Opened, Source
+from app.chat.events import Event, Failed, Preamble
 from app.chat.request import ChatRequest
 from app.chat.stages import Citations, Stage, UsageCount
 from app.chat.tokens import PER_MESSAGE, estimate
-from app.errors import ClientGone, ConversationNotFound, GatewayError, TokenExpired
+from app.errors import ConversationNotFound, GatewayError, TokenExpired
 from app.kimi.client import Account, KimiClient
 from app.kimi.exchange import Exchange
 from config.models import ModelEntry, ModelTable
@@ -124,7 +124,7 @@ class Gateway:
     ) -> Generator[list[Event]]:
         """One account's answer. An access token that Kimi refuses outright is renewed once: nothing had begun."""
         try:
-            _check_present(cancellation)
+            cancellation.check()
             token = self._tokens.get(credential)
             with closing(self._exchange(request, credential, token, cancellation)) as events:
                 first = next(events, [])
@@ -133,7 +133,7 @@ class Gateway:
                     yield first
                     yield from events
                     return
-            _check_present(cancellation)
+            cancellation.check()
             token = self._tokens.get(credential)
         except GatewayError as error:
             yield [Failed(error)]
@@ -252,11 +252,6 @@ class _Patience:
         timer.start()
 
 
-def _check_present(client: Cancellation) -> None:
-    if client.cancelled:
-        raise ClientGone("The client hung up.")
-
-
 def _passed(stages: Sequence[Stage], events: list[Event]) -> list[Event]:
     for stage in stages:
         events = stage(events)
@@ -270,7 +265,7 @@ def _failure(events: Sequence[Event]) -> Failed | None:
 
 def _begun(events: Sequence[Event]) -> bool:
     """Whether these events hold something that a client would see."""
-    return any(not isinstance(event, Opened | Source | Failed) for event in events)
+    return any(not isinstance(event, Preamble | Failed) for event in events)
 
 
 def _may_switch(error: GatewayError, request: ChatRequest) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 _TABLE = Path(__file__).with_name("models.toml")
@@ -59,7 +59,7 @@ class ModelTable:
     bases: Mapping[str, _Base]
     research: ModelEntry
     k1_agent: str
-    default: str = field(default="kimi")
+    default: str = "kimi"
 
     def choose(self, name: str) -> ModelChoice:
         """What `name` asks for; a name that is not known here asks for the default model."""

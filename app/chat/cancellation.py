@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from app.errors import ClientGone
+
 Callback = Callable[[], None]
 
 
@@ -20,6 +22,11 @@ class Cancellation:
     def cancelled(self) -> bool:
         """True once `cancel` was called."""
         return self._cancelled
+
+    def check(self) -> None:
+        """Raise ClientGone if the signal is set."""
+        if self._cancelled:
+            raise ClientGone("The client hung up.")
 
     def cancel(self) -> None:
         """Set the signal and run the callbacks; later calls do nothing."""

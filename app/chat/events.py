@@ -79,4 +79,7 @@ class Failed:
     error: GatewayError
 
 
+Preamble = Opened | Source
+"""What comes before the first word: a client sees nothing of it."""
+
 Event = Opened | TextDelta | ThinkingDelta | Source | Cited | Annotation | Usage | Finished | Failed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from app.chat.events import (
     Annotation,
@@ -23,13 +22,6 @@ Stage = Callable[[list[Event]], list[Event]]
 
 MAX_UNCITED = 10
 """How many sources are named when the text cites none: a search returns up to fifty."""
-
-
-class SourceList(Protocol):
-    """How a list of sources is written at the end of an answer."""
-
-    def __call__(self, sources: Sequence[Source]) -> str:
-        """Text to append, with what separates it from the answer."""
 
 
 def numbered_list(sources: Sequence[Source]) -> str:

@@ -17,7 +17,7 @@ import orjson
 from flask import Response
 
 from app.chat.completion import Completion, Fold
-from app.chat.events import Event, Failed, Opened, Source
+from app.chat.events import Event, Failed, Preamble
 from app.chat.stages import ended
 from app.dialects import sse
 from app.dialects.hangup import watching
@@ -99,7 +99,7 @@ def _prime(pump: Pump, grace: float, record: RequestRecord) -> list[Event]:
         for event in first:
             if isinstance(event, Failed):
                 raise event.error
-            if not isinstance(event, Opened | Source):
+            if not isinstance(event, Preamble):
                 return first
     return first
 
@@ -133,7 +133,6 @@ class _EventStream:
         self._first: list[Event] | None = first
         self._keepalive = keepalive
         self._record = record
-        self._resources = resources
         self._over = False
         self.close: Callable[[], None] = resources.close
 

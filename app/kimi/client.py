@@ -13,7 +13,7 @@ from app.kimi.plans import connect_plan, rest_plan
 from app.kimi.refresh import TokenPair, legacy_refresh_request, refresh_request, token_pair
 from app.kimi.sites import Sites
 from app.kimi.transport import Transport
-from app.kimi.turn import merge, new_turn
+from app.kimi.turn import compose
 from config.models import ModelEntry, ModelTable
 
 Offered = tuple[ModelEntry, ...]
@@ -86,16 +86,14 @@ class KimiClient:
     def open_connect(self, request: ChatRequest, account: Account, offered: Callable[[], Offered]) -> Exchange:
         """An answer over the Connect protocol."""
         plan = connect_plan(request, self._models.choose(request.model), self._models, offered())
-        text = new_turn(request.messages) if request.conversation_id else merge(request.messages)
         site = self._sites.web_for(overseas=account.overseas)
-        return ConnectExchange(self._transport, Ask(text, site, account.token, request.conversation_id), plan)
+        ask = Ask(compose(request), site, account.token, request.conversation_id)
+        return ConnectExchange(self._transport, ask, plan)
 
     def open_rest(self, request: ChatRequest, account: Account, _offered: Callable[[], Offered]) -> Exchange:
         """An answer over the legacy protocol."""
         plan = rest_plan(request, self._models.choose(request.model), self._models)
-        compose = new_turn if request.conversation_id else merge
-        text = compose(request.messages, wrap_urls=True)
-        ask = Ask(text, self._sites.legacy, account.token, request.conversation_id)
+        ask = Ask(compose(request, wrap_urls=True), self._sites.legacy, account.token, request.conversation_id)
         return RestExchange(self._transport, ask, plan)
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed
-from app.errors import ClientGone, GatewayError, RateLimitExceeded, UpstreamProtocolError
+from app.errors import GatewayError, RateLimitExceeded, UpstreamProtocolError
 from app.kimi import connect, connect_errors, rest, rest_errors
 from app.kimi.connect import ConnectPlan
 from app.kimi.connect_decoder import ConnectDecoder
@@ -144,8 +144,7 @@ class RestExchange:
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
         """Send the turn and give the answer's events."""
         ask = self._ask
-        if cancellation.cancelled:
-            raise ClientGone("The client hung up.")  # before a conversation is opened for nobody
+        cancellation.check()  # before a conversation is opened for nobody
         if self._plan.use_research:
             self._check_research()
         if self._chat_id is None:

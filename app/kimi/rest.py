@@ -135,7 +135,6 @@ class RestDecoder:
 
     def __init__(self, conversation_id: str, *, ceiling: int = MAX_FRAME) -> None:
         self.conversation_id: str | None = conversation_id
-        self.message_id: str | None = None
         self.settled = False
         self.concluded = False
         self.ended = False

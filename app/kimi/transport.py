@@ -25,12 +25,12 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from app.chat.cancellation import Cancellation
-from app.errors import ClientGone, GatewayError, UpstreamTimeout, UpstreamUnavailable
+from app.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
 from app.kimi.http import HttpAnswer, HttpRequest, media_type
 
 CONNECT_TIMEOUT = 5.0
 UNARY_TIMEOUT = 15.0
-"""Seconds for a whole unary call, per receive."""
+"""Seconds of silence within a unary call; all of it may take twice as long."""
 
 DRAIN_TIMEOUT = 0.5
 """Seconds to wait for the end of a body; after that the connection is closed instead."""
@@ -144,14 +144,12 @@ class HttpStream:
             data = self._cut(error)
         if self._raw.connection is None:
             self._line.let_go()  # the body is read: the connection is in the pool, and soon another request's
-        if self._cancellation.cancelled:
-            raise ClientGone("The client hung up.")
+        self._cancellation.check()
         self._silence = self._deadlines.idle
         return data
 
     def _cut(self, error: Exception) -> bytes:
-        if self._cancellation.cancelled:
-            raise ClientGone("The client hung up.") from error
+        self._cancellation.check()
         if _is_timeout(error):
             raise UpstreamTimeout("Kimi stopped sending in the middle of an answer.") from error
         return b""  # the decoder judges whether the answer was whole
@@ -218,8 +216,7 @@ class Transport:
 
     @contextmanager
     def _open(self, request: HttpRequest, deadlines: Deadlines, cancellation: Cancellation) -> Iterator[HttpStream]:
-        if cancellation.cancelled:
-            raise ClientGone("The client hung up.")
+        cancellation.check()
         with contextlib.ExitStack() as stack:
             lines: list[_Line] = []
 
@@ -233,8 +230,7 @@ class Transport:
             try:
                 response = self._send(request, deadlines)
             except _FOREIGN as error:
-                if cancellation.cancelled:
-                    raise ClientGone("The client hung up.") from error
+                cancellation.check()
                 raise mapped(error, request) from error
             finally:
                 _ON_SOCKET.reset(token)

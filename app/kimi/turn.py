@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from app.chat.request import Message, Role
+from app.chat.request import ChatRequest, Message, Role
 
 _MARKER = re.compile(r"<(?=/?(?:instructions|conversation|message)\b)", re.IGNORECASE)
 _WRAPPED = r"<url\b[^<>]*>[^<]*</url>"
@@ -20,8 +20,17 @@ _TRAILING = ".,;:!?)]}"
 _CONTINUE = "Continue the assistant's last message from where it ends."
 
 
+def compose(request: ChatRequest, *, wrap_urls: bool = False) -> str:
+    """The text to send: only what is new to a conversation that is continued, else the whole history.
+
+    `wrap_urls` marks links for the legacy site, which then reads them.
+    """
+    layout = new_turn if request.conversation_id else merge
+    return layout(request.messages, wrap_urls=wrap_urls)
+
+
 def merge(messages: Sequence[Message], *, wrap_urls: bool = False) -> str:
-    """The whole history as one text. `wrap_urls` marks links for the legacy site, which then reads them."""
+    """The whole history as one text."""
     if wrap_urls:
         messages = [_wrapped(message) for message in messages]
     system = [message for message in messages if message.role is Role.SYSTEM]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.chat.events import Event, Failed, Opened, Source, Usage
+from app.chat.events import Event, Failed, Preamble, Usage
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class RequestRecord:
                 self.usage = event
             elif isinstance(event, Failed):
                 self.code = event.error.code
-            elif self.first_word is None and not isinstance(event, Opened | Source):
+            elif self.first_word is None and not isinstance(event, Preamble):
                 self.first_word = time.monotonic()
 
     def fields(self) -> dict[str, object]:

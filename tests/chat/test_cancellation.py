@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from app.chat.cancellation import Cancellation
+from app.errors import ClientGone
 
 
 def test_it_is_not_set_at_first() -> None:
@@ -75,3 +78,12 @@ def race() -> None:
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(act, range(4)))
     assert sorted(ran) == [1, 2, 3]
+
+
+def test_a_check_stops_only_after_the_signal() -> None:
+    """As the error of a client that has left."""
+    cancellation = Cancellation()
+    cancellation.check()
+    cancellation.cancel()
+    with pytest.raises(ClientGone):
+        cancellation.check()

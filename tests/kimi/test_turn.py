@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.request import Message, Role, TextPart
-from app.kimi.turn import merge, new_turn, wrap_links
+from app.chat.request import ChatRequest, Message, Role, TextPart
+from app.kimi.turn import compose, merge, new_turn, wrap_links
 
 ROLES: Final = {"s": Role.SYSTEM, "u": Role.USER, "a": Role.ASSISTANT, "t": Role.TOOL}
 CONTINUE: Final = "Continue the assistant's last message from where it ends."
@@ -251,3 +251,12 @@ def test_long_histories_cost_in_proportion() -> None:
     merge(small, wrap_urls=True)
     base = fastest(lambda: merge(small, wrap_urls=True))
     assert fastest(lambda: merge(large, wrap_urls=True)) < 11 * base + 0.02
+
+
+HISTORY = (Message.of(Role.USER, "Old."), Message.of(Role.ASSISTANT, "Yes."), Message.of(Role.USER, "New."))
+
+
+@pytest.mark.parametrize(("conversation_id", "text"), [("chat-1", "New."), (None, merge(HISTORY))])
+def test_only_a_continued_conversation_is_sent_what_is_new(conversation_id: str | None, text: str) -> None:
+    """Kimi has the rest already."""
+    assert compose(ChatRequest("kimi", HISTORY, conversation_id=conversation_id)) == text
