@@ -10,12 +10,13 @@ from emulator.identifiers import decimal_id, xid
 from emulator.tokens import signed_jwt
 from emulator.values import Json, Malformed, integer, number, refuse_unknown, text
 
-State = Literal["ok", "restricted", "revoked"]
+State = Literal["ok", "restricted", "revoked", "spent"]
 Kind = Literal["access", "refresh", "legacy"]
 
-_STATES: dict[str, State] = {"ok": "ok", "restricted": "restricted", "revoked": "revoked"}
+_STATES: dict[str, State] = {"ok": "ok", "restricted": "restricted", "revoked": "revoked", "spent": "spent"}
 _KINDS: tuple[Kind, ...] = ("access", "refresh", "legacy")
 NINETY_DAYS = 90 * 24 * 3600.0
+_LONGEST_RESET = 1e9
 _FIELDS = frozenset(
     {
         "name",
@@ -25,6 +26,8 @@ _FIELDS = frozenset(
         "reuse_window",
         "max_streams",
         "research_remaining",
+        "reset_seconds",
+        "used_ratio",
         "state",
         "expire_access",
     }
@@ -57,7 +60,10 @@ class Token:
 
 @dataclass
 class Account:
-    """A user of the site. Times are seconds; `running` counts the streams in progress."""
+    """A user of the site. Times are seconds; `running` counts the streams in progress.
+
+    `resets_at` is the Unix time at which the quota is full again, or None when nobody tells.
+    """
 
     name: str
     access_seconds: float = 900.0
@@ -66,24 +72,42 @@ class Account:
     reuse_window: float = 30.0
     max_streams: int = 1000
     research_remaining: int = 5
+    reset_seconds: float = 0.0
+    used_ratio: float = 0.0
     state: State = "ok"
+    resets_at: float | None = None
     running: int = 0
     user_id: str = field(default_factory=xid)
     session_id: str = field(default_factory=decimal_id)
     device_id: str = field(default_factory=decimal_id)
 
-    def update(self, wanted: Json) -> None:
+    @property
+    def ratio(self) -> float:
+        """How much of the quota is used, from 0 to 1; the whole of a spent account's."""
+        return 1 if self.state == "spent" or self.used_ratio == 1 else self.used_ratio
+
+    def update(self, wanted: Json, now: float) -> None:
         """Take the fields that the control plane sent; absent ones stay as they are."""
         refuse_unknown(wanted, _FIELDS, "an account")
         state = _STATES.get(text(wanted, "state", self.state))
         if state is None:
-            raise Malformed("state must be ok, restricted or revoked")
+            raise Malformed("state must be ok, restricted, revoked or spent")
+        reset_seconds = number(wanted, "reset_seconds", self.reset_seconds)
+        if not 0 <= reset_seconds <= _LONGEST_RESET:
+            raise Malformed("reset_seconds must be from 0 to 1e9")
+        used_ratio = number(wanted, "used_ratio", self.used_ratio)
+        if not 0 <= used_ratio <= 1:
+            raise Malformed("used_ratio must be from 0 to 1")
         self.access_seconds = number(wanted, "access_seconds", self.access_seconds)
         self.refresh_seconds = number(wanted, "refresh_seconds", self.refresh_seconds)
         self.region = text(wanted, "region", self.region)
         self.reuse_window = number(wanted, "reuse_window", self.reuse_window)
         self.max_streams = integer(wanted, "max_streams", self.max_streams)
         self.research_remaining = integer(wanted, "research_remaining", self.research_remaining)
+        self.used_ratio = used_ratio
+        if wanted.get("reset_seconds") is not None:
+            self.reset_seconds = reset_seconds
+            self.resets_at = now + reset_seconds if reset_seconds else None
         self.state = state
 
 
@@ -103,12 +127,16 @@ class AccountBook:
     def open(self, wanted: Json) -> Account:
         """Make an account, or make the named one anew: its earlier tokens die."""
         account = Account(text(wanted, "name") or f"account-{len(self._accounts) + 1}")
-        account.update(wanted)
+        self.change(account, wanted)
         self._forget_tokens(account.name)
         self._accounts[account.name] = account
         for kind in _KINDS:
             self.issue(account, kind)
         return account
+
+    def change(self, account: Account, wanted: Json) -> None:
+        """Change the fields of an account; a time until its reset is counted from now."""
+        account.update(wanted, self._clock())
 
     def named(self, name: str) -> Account | None:
         """Find an account by its name."""

@@ -40,6 +40,7 @@ class KimiError:
     paywall: Json | None = None
     severity: str = "SEVERITY_BLOCK_RETRACT"
     after_text: int = 0
+    reset_time: str = ""
 
     def as_json(self) -> Json:
         """Give the error object of trailers and unary answers; empty parts are left out."""
@@ -50,6 +51,8 @@ class KimiError:
             debug["localizedMessage"] = {"locale": "en-US", "message": self.message}
         if self.paywall is not None:
             debug["paywall"] = self.paywall
+        if self.reset_time:
+            debug["resetTime"] = self.reset_time
         answer: Json = {"code": self.code}
         if self.message:
             answer["message"] = self.message
@@ -119,7 +122,8 @@ class Answer:
     """One answer. `delay`, `first_delay` and `silent_after_headers` are seconds.
 
     `text` None asks for the default text. `frames` and `lines` replace the composed stream;
-    `status` makes it a plain HTTP answer. `piece` is the length of a delta in characters, 0 a
+    `echo_context` makes its text a digest of what the chat holds; `status` makes it a plain HTTP
+    answer. `piece` is the length of a delta in characters, 0 a
     word. `chunk` re-cuts the bytes: so many per HTTP chunk, 0 as composed, -1 random by `seed`.
     """
 
@@ -135,6 +139,7 @@ class Answer:
     frames: tuple[Json, ...] | None = None
     lines: tuple[str, ...] | None = None
     segments: tuple[str, ...] = ()
+    echo_context: bool = False
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: object = None
@@ -154,6 +159,10 @@ def read_answer(source: Mapping[str, object]) -> Answer:
     cite = text(source, "cite", "1f6e0").lower()
     if cite not in {"e3a3", "1f6e0"}:
         raise Malformed("cite must be e3a3 or 1f6e0")
+    echo_context = flag(source, "echo_context")
+    spoken = [key for key in ("text", "frames", "lines", "segments") if source.get(key) is not None]
+    if echo_context and spoken:
+        raise Malformed(f"echo_context and {spoken[0]} exclude each other")
     frames, lines, status = (source.get(key) for key in ("frames", "lines", "status"))
     return Answer(
         text=None if source.get("text") is None else text(source, "text"),
@@ -168,6 +177,7 @@ def read_answer(source: Mapping[str, object]) -> Answer:
         frames=None if frames is None else as_objects(frames, "frames"),
         lines=None if lines is None else as_texts(lines, "lines"),
         segments=as_texts(source.get("segments") or [], "segments"),
+        echo_context=echo_context,
         status=None if status is None else integer(source, "status"),
         headers=_read_headers(source.get("headers") or {}),
         body=source.get("body"),

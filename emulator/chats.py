@@ -54,6 +54,15 @@ class Chat:
         """Find one of this chat's messages."""
         return next((item for item in self.messages if item.id == message_id), None)
 
+    def path(self, message: Message) -> list[Message]:
+        """Give the messages from the root to this one, each the parent of the next (B10)."""
+        found: list[Message] = []
+        step: Message | None = message
+        while step is not None:
+            found.append(step)
+            step = self.message(step.parent_id)
+        return found[::-1]
+
     def tip(self) -> Message:
         """Give the newest message, the parent of what comes next."""
         return self.messages[-1]

@@ -139,6 +139,10 @@ class EmulatorControl:
         """Make the auth host misbehave; without arguments it behaves again."""
         self._call("POST", "auth", _present(status=status, body=body, delay=delay))
 
+    def unary(self, call: str | None = None, status: int | None = None, times: int = 0) -> None:
+        """Make a unary call fail so many times, 0 for always; without arguments all work again."""
+        self._call("POST", "unary", _present(call=call, status=status, times=times or None))
+
     def reset(self) -> None:
         """Forget everything: accounts, plans, chats, the log."""
         self._call("POST", "reset", {})

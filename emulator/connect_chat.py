@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from emulator.accounts import Account
 from emulator.answers import AT_THE_DOOR, Answer, KimiError
@@ -11,9 +12,10 @@ from emulator.connect_frames import STREAM_TYPE, FrameWriter
 from emulator.connect_request import ChatRequest, open_turn, read_chat_request
 from emulator.connect_turn import ConnectTurn
 from emulator.defaults import default_answer, with_text
+from emulator.echo import context_digest
 from emulator.exchange import JSON_TYPE, Reply, Request, json_reply
 from emulator.faults import faulty_stream, plain_answer, preamble
-from emulator.rpc import STREAM_HEADERS, RpcError
+from emulator.rpc import STREAM_HEADERS, RpcError, spent
 from emulator.site import Site
 from emulator.steps import Pause, Send, Steps, pause
 from emulator.values import Json, child, integer, number, text
@@ -31,6 +33,8 @@ def chat(request: Request, account: Account, site: Site) -> Reply:
         wanted = read_chat_request(request.body, account, site.chats, site.model_list())
     except RpcError as error:
         return error.trailer()
+    if account.state == "spent":
+        return _refusal(Answer(), spent(account).error)
     if account.running >= account.max_streams:
         return RpcError("resource_exhausted", BUSY).trailer()
     default = default_answer(wanted.user_text, thinking=wanted.thinking, search=wanted.search)
@@ -40,13 +44,14 @@ def chat(request: Request, account: Account, site: Site) -> Reply:
 
 
 def _stream(request: Request, wanted: ChatRequest, account: Account, site: Site, answer: Answer) -> Reply:
-    faults = answer.faults
-    events = Events(FrameWriter(compress=faults.compressed_gzip))
     refused = _refused_at_the_door(answer)
     if refused is not None:
-        steps: Steps = iter((events.heartbeat(), events.end(refused)))
-        return _reply(answer, events, steps)
+        return _refusal(answer, refused)
     turn = open_turn(wanted, account, site.chats, _ids_in(answer.frames or ()))
+    if answer.echo_context:
+        told = [message.text for message in turn.chat.path(turn.user) if message.role != "system"]
+        answer = replace(answer, text=context_digest(told))
+    events = Events(FrameWriter(compress=answer.faults.compressed_gzip))
     account.running += 1
     turn.chat.running.append(request.line)
 
@@ -60,9 +65,15 @@ def _stream(request: Request, wanted: ChatRequest, account: Account, site: Site,
     if answer.frames is None:
         steps = composed.steps()
     else:
-        writer = FrameWriter(compress=faults.compressed_gzip)
+        writer = FrameWriter(compress=answer.faults.compressed_gzip)
         steps = _verbatim(answer.frames, answer.delay, writer, turn.assistant)
     return _reply(answer, events, steps, composed.cancelled, on_close)
+
+
+def _refusal(answer: Answer, error: KimiError) -> Reply:
+    """Refuse before a chat is opened, as an overloaded site does: a heartbeat, then the trailer."""
+    events = Events(FrameWriter(compress=answer.faults.compressed_gzip))
+    return _reply(answer, events, iter((events.heartbeat(), events.end(error))))
 
 
 def _nothing() -> list[Send]:

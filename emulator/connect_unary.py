@@ -5,7 +5,8 @@ from collections.abc import Callable
 from emulator.accounts import Account
 from emulator.chats import Chat
 from emulator.exchange import Reply, Request, json_reply
-from emulator.rpc import RpcError
+from emulator.identifiers import moment
+from emulator.rpc import RpcError, outage
 from emulator.site import Site
 from emulator.values import (
     Json,
@@ -28,6 +29,9 @@ def unary(path: str, request: Request, account: Account, site: Site) -> Reply:
     call = CALLS.get(path)
     if call is None:
         raise RpcError("not_found", "there is no such call")
+    status = site.outages.strike(path.rpartition("/")[2])
+    if status is not None:
+        return outage(status)
     try:
         wanted = as_object(snake_keys(decode_object(request.body)), "the body")
         answer = call(wanted, account, site)
@@ -116,17 +120,22 @@ def _subscription(_wanted: Json, _account: Account, _site: Site) -> Json:
     return {}  # no capture shows its fields; protojson leaves out what a free account has not
 
 
-def _subscription_stats(_wanted: Json, _account: Account, _site: Site) -> Json:
+def _subscription_stats(_wanted: Json, account: Account, _site: Site) -> Json:
+    """Give the shape of captures/11; a ratio of 0 is left out, and a reset that nobody tells."""
+    ratio = account.ratio
+    window: Json = {"ratio": ratio} if ratio else {}
+    window["enabled"] = True
+    if account.resets_at is not None:
+        window["resetTime"] = moment(account.resets_at, 3)
     balance: Json = {
-        "id": "0",
-        "feature": "FEATURE_OMNI",
         "type": "SUBSCRIPTION",
+        "feature": "FEATURE_OMNI",
         "unit": "UNIT_CREDIT",
-        "amountUsedRatio": 0.0319,
-        "expireTime": "2026-10-12T14:21:26.842736Z",
         "domain": "DOMAIN_NEXUS",
+        **({"amountUsedRatio": ratio, "kimiCodeUsedRatio": ratio} if ratio else {}),
+        "expireTime": "2026-08-28T00:00:00Z",
     }
-    return {"subscriptionBalance": balance}
+    return {"ratelimitCode5h": window, "ratelimitCode7d": window, "subscriptionBalance": balance}
 
 
 _GATEWAY = "/apiv2/kimi.gateway"

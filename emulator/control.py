@@ -5,8 +5,10 @@ from collections.abc import Callable
 from emulator.accounts import Account
 from emulator.answers import read_answer
 from emulator.chats import Message
+from emulator.connect_unary import CALLS
 from emulator.exchange import Reply, Request, json_reply
 from emulator.identifiers import chat_uuid
+from emulator.legacy_site import DELETE
 from emulator.site import Site
 from emulator.values import (
     Json,
@@ -22,6 +24,9 @@ from emulator.values import (
 )
 
 PREFIX = "/emulator/"
+
+_UNARY = frozenset({*(path.rpartition("/")[2] for path in CALLS), DELETE})
+_FIRST_ERROR, _LAST_ERROR = 400, 599
 
 
 def answer(request: Request, site: Site) -> Reply:
@@ -55,7 +60,7 @@ def _list_accounts(_wanted: Json, rest: str, site: Site) -> Json:
 
 def _change_account(wanted: Json, rest: str, site: Site) -> Json:
     account = _known_account(rest, site)
-    account.update(wanted)
+    site.accounts.change(account, wanted)
     if flag(wanted, "expire_access"):
         site.accounts.expire_access(account)
     return site.accounts.newest(account)
@@ -108,6 +113,22 @@ def _set_auth(wanted: Json, _rest: str, site: Site) -> Json:
     return {}
 
 
+def _set_unary(wanted: Json, _rest: str, site: Site) -> Json:
+    refuse_unknown(wanted, frozenset({"call", "status", "times"}), "unary")
+    if not wanted:
+        site.outages.clear()
+        return {}
+    call, status, times = text(wanted, "call"), integer(wanted, "status"), integer(wanted, "times")
+    if call not in _UNARY:
+        raise Malformed(f"there is no unary call {call!r}")
+    if not _FIRST_ERROR <= status <= _LAST_ERROR:
+        raise Malformed("status must be from 400 to 599")
+    if times < 0:
+        raise Malformed("times must not be negative")
+    site.outages.order(call, status, times)
+    return {}
+
+
 def _reset(_wanted: Json, _rest: str, site: Site) -> Json:
     site.reset()
     return {}
@@ -123,5 +144,6 @@ _ACTIONS: dict[tuple[str, str], Callable[[Json, str, Site], Json]] = {
     ("POST", "chats"): _open_chat,
     ("POST", "models"): _set_models,
     ("POST", "auth"): _set_auth,
+    ("POST", "unary"): _set_unary,
     ("POST", "reset"): _reset,
 }

@@ -25,6 +25,13 @@ def decimal_id() -> str:
     return str(7_000_000_000_000_000_000 + secrets.randbelow(10**18))
 
 
+def moment(at: float, digits: int) -> str:
+    """Give a Unix time as RFC 3339 with so many digits of the second, at most 9 (captures/11 has 3 and 9)."""
+    seconds, fraction = divmod(int(at * 1e9), 10**9)
+    shown = f"{fraction:09d}"[:digits]
+    return datetime.fromtimestamp(seconds, UTC).strftime(f"%Y-%m-%dT%H:%M:%S.{shown}Z")
+
+
 def timestamp() -> str:
     """Give the present as RFC 3339 with microseconds, the form of createTime (captures/01)."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

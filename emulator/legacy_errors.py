@@ -7,6 +7,7 @@ TOKEN_INVALID = LegacyError("auth.token.invalid", "您的授权已过期，请�
 NOT_FOUND = LegacyError("chat.not_found", "找不到指定的会话")
 FORBIDDEN = LegacyError("chat.forbidden", "此会话已被禁用")
 PUSHING = LegacyError("chat.user_stream_pushing", "another answer is still being written")
+PLANNED = LegacyError("internal.error", "planned")
 UNKNOWN_PATH = LegacyError("internal.error", "there is no such path")
 
 

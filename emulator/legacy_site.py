@@ -10,6 +10,7 @@ from emulator.exchange import Reply, Request, json_reply
 from emulator.legacy_errors import (
     FORBIDDEN,
     NOT_FOUND,
+    PLANNED,
     TOKEN_INVALID,
     UNKNOWN_PATH,
     LegacyRefusal,
@@ -17,6 +18,9 @@ from emulator.legacy_errors import (
 from emulator.legacy_stream import completion
 from emulator.site import Site
 from emulator.values import Json, Malformed, decode_object, integer, text
+
+DELETE = "legacy-delete"
+"""The name under which a test orders that deleting a chat fails."""
 
 _RESEARCH_TOTAL = 5
 
@@ -87,6 +91,9 @@ def _list_chats(visit: Visit) -> Reply:
 
 
 def _delete_chat(visit: Visit) -> Reply:
+    status = visit.site.outages.strike(DELETE)
+    if status is not None:
+        raise LegacyRefusal(status, PLANNED)
     visit.chat().deleted = True
     return json_reply(200, {})
 

@@ -8,10 +8,12 @@ from emulator.accounts import Account
 from emulator.answers import AFTER_ALL, Answer, LegacyError
 from emulator.chats import COMPLETED, GENERATING, Chat, Message
 from emulator.defaults import default_answer, with_text
+from emulator.echo import context_digest
 from emulator.exchange import JSON_TYPE, Reply, Request, json_reply
 from emulator.faults import faulty_stream, plain_answer, preamble
 from emulator.identifiers import xid
 from emulator.legacy_errors import NOT_FOUND, PUSHING, LegacyRefusal
+from emulator.rpc import spent
 from emulator.site import Site
 from emulator.steps import Send, Step, Steps, pause
 from emulator.values import Json, as_objects, flag, text
@@ -37,6 +39,9 @@ class LegacyTurn:
 
 def completion(request: Request, wanted: Json, account: Account, chat: Chat, site: Site) -> Reply:
     """Answer one POST to completion/stream; raises `LegacyRefusal`."""
+    if account.state == "spent":
+        # A6 knows no error_type for it, but that late answers may have the Connect site's shape.
+        return spent(account).unary()
     if chat.running or account.running >= account.max_streams:
         raise LegacyRefusal(400, PUSHING)
     if text(wanted, "action") == "continue":
@@ -78,8 +83,11 @@ def _begun(chat: Chat, question: str, answer: Answer) -> LegacyTurn:
     parent = chat.messages[-1].id if chat.messages else ""
     asked = Message(xid(), parent, "user", question)
     message = Message(xid(), asked.id, "assistant", "", GENERATING)
+    told = [item.text for item in (*chat.messages, asked)]
     chat.messages += [asked, message]
     first, *rest = answer.segments or (answer.text or "",)
+    if answer.echo_context:
+        first = context_digest(told)
     return LegacyTurn(chat, message, asked.id, question, first, rest)
 
 

@@ -6,6 +6,7 @@ from emulator.accounts import AccountBook
 from emulator.chats import Shelf
 from emulator.log import Log
 from emulator.models import DEFAULT_MODELS
+from emulator.outages import Outages
 from emulator.plan import Plan
 from emulator.values import Json, child
 
@@ -22,6 +23,7 @@ class Site:
     chats: Shelf = field(default_factory=Shelf)
     plan: Plan = field(default_factory=Plan)
     log: Log = field(default_factory=Log)
+    outages: Outages = field(default_factory=Outages)
     models: Json = field(default_factory=dict)
     auth: Json = field(default_factory=dict)
 
@@ -35,5 +37,6 @@ class Site:
         self.chats.clear()
         self.plan.clear()
         self.log.clear()
+        self.outages.clear()
         self.models = {}
         self.auth = {}

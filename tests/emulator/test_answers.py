@@ -131,10 +131,13 @@ def test_lines_are_sent_verbatim(control: EmulatorControl, raw: Raw) -> None:
     assert answered.body == b": hello\ndata: broken\n\n"
 
 
+PLAIN = {"status": 429, "headers": {"Retry-After": "7"}, "body": {"code": "resource_exhausted"}}
+
+
 def test_a_plain_answer(control: EmulatorControl, raw: Raw) -> None:
     """Status, headers, body and type as ordered."""
     control.plan(
-        {"status": 429, "headers": {"Retry-After": "7"}, "body": {"code": "resource_exhausted"}},
+        PLAIN,
         {"status": 520, "body": "no name", "content_type": "text/plain"},
         {"status": 502},
     )
@@ -145,6 +148,16 @@ def test_a_plain_answer(control: EmulatorControl, raw: Raw) -> None:
     assert (second.status, second.body, second.headers["content-type"]) == (520, b"no name", "text/plain")
     assert (third.status, third.body) == (502, b"")
     assert control.chats() == []
+
+
+def test_a_plain_answer_of_the_legacy_site(control: EmulatorControl, raw: Raw) -> None:
+    """It takes the same fields."""
+    chat = raw.legacy("POST", "/api/chat", name="n").json["id"]
+    control.plan(PLAIN)
+    answered = raw.legacy("POST", f"/api/chat/{chat}/completion/stream", messages=[{"role": "user", "content": "q"}])
+    assert (answered.status, answered.json) == (429, {"code": "resource_exhausted"})
+    assert answered.headers["retry-after"] == "7"
+    assert answered.headers["content-type"] == "application/json"
 
 
 def test_headers_can_be_added_to_a_stream(control: EmulatorControl, raw: Raw) -> None:
