@@ -18,6 +18,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY . .
 # The code belongs to root; only the state may be written.
 RUN install -d -o 10001 -g 10001 -m 0700 instance
+# Rotated tokens are in there: mount a volume, or a new container needs new ones.
+VOLUME ["/srv/gateway/instance"]
 USER 10001:10001
 EXPOSE 8000
 # Straight to this host, whatever proxy the environment names.

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask
 
-from app import operations, services
+from app import doctor, operations, services
 from app.dialects import errors as error_answers
 from app.dialects import models, token
 from app.dialects.openai_chat import routes as openai_chat_routes
@@ -27,11 +27,12 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Flask:  # 
     app = Flask(__name__, static_folder=None)
     # For gunicorn.conf.py, which knows when a worker is to end.
     app.extensions["is_draining"] = lambda: False
-    app.extensions["finish_background"] = built.background.finish
+    app.extensions["finish_background"] = built.finish
     hooks.install(app)
     error_answers.install(app)
     app.register_blueprint(openai_chat_routes.blueprint(door))
     app.register_blueprint(models.blueprint(door))
-    app.register_blueprint(token.blueprint(door))
-    app.register_blueprint(operations.blueprint(app))
+    app.register_blueprint(token.blueprint(door, built.diagnosis))
+    app.register_blueprint(operations.blueprint(app, built.state))
+    app.cli.add_command(doctor.command(built.diagnosis, settings.kimi_tokens, lasting=built.state.lasting))
     return app

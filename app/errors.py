@@ -11,10 +11,13 @@ GatewayError
 ├── RequestTooLarge 413
 ├── UnsupportedMediaType 415
 ├── RateLimitExceeded, UpstreamBusy 429
+│   └── SecondStreamRefused
 ├── ClientGone 499              (never reaches a wire: there is nobody to tell)
 ├── InternalError 500           (a defect of ours)
 ├── UpstreamProtocolError, UpstreamTruncated 502
-├── UpstreamUnavailable 503
+│   └── UpstreamBlocked
+├── UpstreamUnavailable, NoAccountReady, Overloaded 503
+│   └── UpstreamUnreachable
 └── UpstreamTimeout 504
 
 Codes and statuses are those of the contract. Nobody classifies an error by the words of its message: each
@@ -23,6 +26,7 @@ class knows what it means, and each dialect has a table from class to its vendor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -30,16 +34,18 @@ class GatewayError(Exception):
     """Base of the tree.
 
     `message` is a sentence for the client: it never holds a token, message text or a foreign exception's text.
-    `param` names the request field at fault. `retry_after` is in seconds. `retryable` says that the same
+    `param` names the request field at fault. `retry_after` is in seconds; `resets_at` is the
+    time of day at which a quota is full again, if Kimi tells it. `retryable` says that the same
     request sent again at once may succeed; it becomes `x-should-retry`. `another_account` says that a different
-    account may well serve the request, so that the gateway may try one before the first event.
+    account may well serve the request, so that the gateway may try one before the first event. `pause` is how many
+    seconds to wait where `retry_after` is not told.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     type: ClassVar[str] = "api_error"
     another_account: ClassVar[bool] = False
-    retry_after_default: ClassVar[float | None] = None
+    pause: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -52,7 +58,8 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message = message
         self.param = param
-        self.retry_after = self.retry_after_default if retry_after is None else retry_after
+        self.retry_after = retry_after
+        self.resets_at: float | None = None
         self.retryable = retryable
 
 
@@ -167,13 +174,17 @@ class UnsupportedMediaType(GatewayError):
 
 
 class RateLimitExceeded(GatewayError):
-    """The account's quota at Kimi is spent, or Kimi refuses a second stream beside the first."""
+    """The account's quota at Kimi is spent, or this gateway's own limit for it is reached."""
 
     status = 429
     code = "rate_limit_exceeded"
     type = "rate_limit_error"
     another_account = True
-    retry_after_default = 60.0
+    pause = 30.0
+
+
+class SecondStreamRefused(RateLimitExceeded):
+    """Kimi refuses a second stream of the account beside the first."""
 
 
 class UpstreamBusy(GatewayError):
@@ -183,7 +194,7 @@ class UpstreamBusy(GatewayError):
     code = "upstream_busy"
     type = "rate_limit_error"
     another_account = True
-    retry_after_default = 30.0
+    pause = 30.0
 
 
 class ClientGone(GatewayError):
@@ -200,6 +211,10 @@ class UpstreamProtocolError(GatewayError):
     code = "upstream_protocol_error"
 
 
+class UpstreamBlocked(UpstreamProtocolError):
+    """A web page came instead of Kimi's answer: the network, the region or a protection page stands in between."""
+
+
 class UpstreamTruncated(GatewayError):
     """Kimi's answer ended without its end mark: what came is not the whole."""
 
@@ -214,8 +229,44 @@ class UpstreamUnavailable(GatewayError):
     code = "upstream_unavailable"
 
 
+class UpstreamUnreachable(UpstreamUnavailable):
+    """No connection to Kimi came about: nothing was sent."""
+
+
+class NoAccountReady(GatewayError):
+    """None of the accounts can serve now, each for a reason of its own."""
+
+    status = 503
+    code = "no_account_ready"
+
+
+class Overloaded(GatewayError):
+    """The gateway serves as many streams as it may."""
+
+    status = 503
+    code = "overloaded"
+
+
 class UpstreamTimeout(GatewayError):
     """Kimi did not answer within a deadline."""
 
     status = 504
     code = "upstream_timeout"
+
+
+def by_code(code: str) -> type[GatewayError]:
+    """The class of a code, the first of its line; GatewayError itself for a code that is not of the tree."""
+    return next((kind for kind in _tree() if kind.code == code), GatewayError)
+
+
+def by_name(name: str) -> type[GatewayError]:
+    """The class of that name; GatewayError itself for one that is not of the tree."""
+    return next((kind for kind in _tree() if kind.__name__ == name), GatewayError)
+
+
+def _tree() -> Iterator[type[GatewayError]]:
+    """All classes, each before those below it."""
+    pending: list[type[GatewayError]] = [GatewayError]
+    for kind in pending:
+        yield kind
+        pending += kind.__subclasses__()

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, Response, jsonify
 
+from app.state.state import State
 
-def blueprint(app: Flask) -> Blueprint:
-    """The probes. `app.extensions["is_draining"]` tells whether the worker has been told to stop."""
+
+def blueprint(app: Flask, state: State) -> Blueprint:
+    """The probes.
+
+    `app.extensions["is_draining"]` tells whether the worker has been told to stop; of `state` it is told where it is
+    kept, and what an operator should know.
+    """
     routes = Blueprint("operations", __name__)
 
     @routes.get("/ping")
@@ -23,7 +29,8 @@ def blueprint(app: Flask) -> Blueprint:
     def readyz() -> Response:
         """New requests are welcome; 503 once the worker drains."""
         draining = app.extensions["is_draining"]()
-        response = jsonify({"status": "draining" if draining else "ready"})
+        status = "draining" if draining else "ready"
+        response = jsonify({"status": status, "state": state.engine, "warnings": state.warnings()})
         response.status_code = 503 if draining else 200
         return response
 

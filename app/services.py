@@ -2,69 +2,107 @@
 
 from __future__ import annotations
 
-import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.accounts.admission import Admission
 from app.accounts.credentials import Credential, Kind
 from app.accounts.models import OfferedModels
+from app.accounts.pool import Limits, Pool
 from app.accounts.tokens import AccessTokens, NewTokens
-from app.accounts.vault import MemoryVault
+from app.accounts.vault import Vault
 from app.background import Background
+from app.conversations.continuity import Continuity
+from app.conversations.ledger import Ledger
 from app.dialects.doorstep import Doorstep
 from app.dialects.respond import Pace
-from app.gateway import Gateway
+from app.gateway.cleanup import CleanUp
+from app.gateway.custody import Keeping
+from app.gateway.diagnosis import Diagnosis
+from app.gateway.gateway import Gateway
+from app.gateway.upstream import Upstream
 from app.kimi.client import KimiClient
 from app.kimi.sites import Sites
 from app.kimi.transport import Deadlines, Transport
-from config.models import load_models
+from app.state.state import State, open_state
+from config.models import ModelTable, load_models
 from config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the application is made of."""
+    """What the application is made of.
+
+    `finish` waits at most so many seconds for the work that no answer waits for, and tells whether it is done.
+    """
 
     door: Doorstep
-    background: Background
+    diagnosis: Diagnosis
+    state: State
+    finish: Callable[[float], bool]
 
 
 def build(settings: Settings) -> Services:
     """Build everything that the settings ask for."""
     models = load_models()
-    kimi = KimiClient(
-        transport=Transport(
-            user_agent=settings.kimi_user_agent,
-            deadlines=Deadlines(
-                first_byte=settings.first_byte_timeout, idle=settings.idle_timeout, total=settings.total_timeout
-            ),
-        ),
-        sites=Sites.of(settings),
-        models=models,
+    state = open_state(settings.database_path, settings.redis_url)
+    background = Background()
+    upstream = _upstream(settings, state, models)
+    ledger = Ledger(state.stores, clock=time.time)
+    cleanup = CleanUp(
+        ledger=ledger,
+        delete=upstream.delete,
+        presence=state.presence,
+        run=background.run,
+        clock=time.time,
+        lasting=state.lasting,
     )
+    ttl = settings.conversation_ttl if settings.continuity == "on" else 0.0
+    keeping = Keeping(
+        ledger=ledger,
+        cleanup=cleanup,
+        continuity=Continuity(state.shared, ttl=ttl),
+        presence=state.presence,
+        ttl=ttl,
+        keeps_all=settings.keep_conversations,
+    )
+    pool = Pool(store=state.shared, leases=state.leases, limits=_limits(settings))
+    gateway = Gateway(upstream=upstream, pool=pool, keeping=keeping, models=models, background=background.run)
+
+    def finish(timeout: float) -> bool:
+        cleanup.finish()
+        return background.finish(timeout)
+
+    diagnosis = Diagnosis(upstream=upstream, pool=pool, model_kind=models.choose(models.default).kind, clock=time.time)
+    return Services(door=_door(settings, gateway), diagnosis=diagnosis, state=state, finish=finish)
+
+
+def _upstream(settings: Settings, state: State, models: ModelTable) -> Upstream:
+    deadlines = Deadlines(
+        first_byte=settings.first_byte_timeout, idle=settings.idle_timeout, total=settings.total_timeout
+    )
+    transport = Transport(user_agent=settings.kimi_user_agent, deadlines=deadlines)
+    kimi = KimiClient(transport=transport, sites=Sites.of(settings), models=models)
 
     def refresh(credential: Credential, token: str) -> NewTokens:
         legacy_only = credential.kind is Kind.LEGACY and token == credential.token
         return kimi.refresh(token, overseas=credential.claims.overseas, legacy_only=legacy_only)
 
-    background = Background()
-    gateway = Gateway(
+    return Upstream(
         kimi=kimi,
-        tokens=AccessTokens(
-            refresh=refresh,
-            vault=MemoryVault(),
-            # Names of accounts need to be alike only within this process, as long as nothing outlives it.
-            secret=secrets.token_bytes(32),
-            clock=time.time,
-        ),
+        tokens=AccessTokens(refresh=refresh, vault=Vault(state.careful), store=state.shared, clock=time.time),
         offered=OfferedModels(clock=time.monotonic),
-        models=models,
         protocol=settings.kimi_protocol,
-        keep_conversations=settings.keep_conversations,
-        background=background.run,
     )
-    return Services(door=_door(settings, gateway), background=background)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        streams=settings.max_streams,
+        streams_per_account=settings.max_streams_per_account,
+        queue=settings.queue_seconds,
+    )
 
 
 def _door(settings: Settings, gateway: Gateway) -> Doorstep:

@@ -44,6 +44,11 @@ class ModelChoice:
     silent: bool = False
     thinking: bool = False
 
+    @property
+    def kind(self) -> str:
+        """What a refusal of Kimi's concerns, and what one conversation can serve: the model or agent asked for."""
+        return "-".join(part for part in (self.base, self.agent, "research" * self.research, "k1" * self.k1) if part)
+
 
 @dataclass(frozen=True, slots=True)
 class _Base:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from marshmallow import Schema, ValidationError, fields
 from marshmallow.validate import OneOf, Range, Regexp
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1024 * 1024
 _DAY: Final = 86_400  # seconds; a longer timeout is a slip, and much longer ones overflow in the kernel
+_DATABASE: Final = str(Path(__file__).resolve().parent.parent / "instance" / "state.sqlite3")
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
+_REDIS_OPTIONS: Final = {"db", "protocol", "ssl_ca_certs", "ssl_cert_reqs", "ssl_check_hostname"}
 _CREDENTIAL: Final = re.compile(r"[\x21\x23-\x26\x28-\x7e]+")  # visible, no quotes
 
 
@@ -56,8 +59,22 @@ class Settings:
     """Keys that clients may use; none: clients bring Kimi credentials."""
     allow_client_tokens: bool = False
     """Whether Kimi credentials of clients are taken although `api_keys` are set."""
+    database_path: str = _DATABASE
+    """The SQLite file that the workers of this machine share; `:memory:` for none."""
+    redis_url: str | None = field(default=None, repr=False)
+    """The Redis that several machines share; it comes before the file."""
     keep_conversations: bool = False
     """Whether conversations stay on the Kimi side after use."""
+    continuity: Literal["on", "off"] = "on"
+    """Whether a history goes on natively in the conversation that it continues."""
+    conversation_ttl: float = 1800.0
+    """How long an idle conversation is kept for that."""
+    max_streams: int = 5000
+    """How many answers one worker gives at a time."""
+    max_streams_per_account: int = 2
+    """How many answers one account gives at a time."""
+    queue_seconds: float = 30.0
+    """How long a request waits for its turn when there are more."""
     grace_seconds: float = 8.0
     """How long the status of a stream is held back for an early error; 0: not at all."""
     keepalive_seconds: float = 10.0
@@ -133,6 +150,18 @@ def _url() -> fields.Field[Any]:
     return fields.Function(deserialize=_base_url, metadata={"be": be})
 
 
+def _redis_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = bool(parts.hostname or parts.scheme == "unix") and parts.port != 0
+        usable = usable and set(dict(parse_qsl(parts.query))) <= _REDIS_OPTIONS
+    except ValueError:
+        usable = False
+    if not usable or parts.scheme not in {"redis", "rediss", "unix"} or not _VISIBLE.fullmatch(value):
+        raise ValidationError("not the URL of a Redis")
+    return value
+
+
 def _list() -> fields.Field[Any]:
     be = "credentials of visible ASCII characters without quotes, separated by commas"
     return fields.Function(deserialize=_credentials, metadata={"be": be})
@@ -167,7 +196,18 @@ class _Variables(Schema):
     KIMI_TOKENS = _list()
     API_KEYS = _list()
     ALLOW_CLIENT_TOKENS = _switch()
+    DATABASE_PATH = fields.String(
+        validate=Regexp(r"[^\x00-\x1f]{1,4096}\Z"), metadata={"be": "the path of a file, or :memory:"}
+    )
+    REDIS_URL = fields.Function(
+        deserialize=_redis_url, metadata={"be": "the URL of a Redis, such as redis://host:6379/0 or rediss://host"}
+    )
     KEEP_CONVERSATIONS = _switch()
+    CONTINUITY = _choice("on", "off")
+    CONVERSATION_TTL = _seconds()
+    MAX_STREAMS = _count(1, 100_000)
+    MAX_STREAMS_PER_ACCOUNT = _count(1, 100)
+    QUEUE_SECONDS = _seconds(zero=True)
     GRACE_SECONDS = _seconds(zero=True)
     KEEPALIVE_SECONDS = _seconds()
     FIRST_BYTE_TIMEOUT = _seconds()

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Opened
-from app.chat.request import ChatRequest
+from app.chat.events import Event, Failed, Finished, Opened
+from app.chat.request import ChatRequest, Continuation
 from app.errors import ClientGone, GatewayError
 from app.kimi.client import Account, KimiClient
 from app.kimi.framing import envelope
 from app.kimi.http import HttpAnswer, HttpRequest, media_type
+from app.kimi.quota import Quota
 from app.kimi.transport import UNARY_TIMEOUT, HttpStream, Transport
 from config.models import ModelEntry
 
@@ -142,16 +143,35 @@ Step = list[Event] | GatewayError | Callable[[Cancellation], None]
 class FakeExchange:
     """An answer from a script; it knows its conversation as soon as the script has told it.
 
-    `stop` and `delete` are the errors of the first calls of that name; `gone` is set once it is deleted.
+    `tip` is the message that a whole answer leaves the conversation at, None where that cannot be told; `stop` are the
+    errors of the first attempts to stop it, each of which is noted in `stops` with its token. Until the script has
+    told the answer's end it is `running`, unless it cannot be stopped at all (`stoppable`).
     """
 
-    def __init__(self, *script: Step, stop: Sequence[GatewayError] = (), delete: Sequence[GatewayError] = ()) -> None:
+    def __init__(
+        self, *script: Step, tip: str | None = "message-1", stop: Sequence[GatewayError] = (), stoppable: bool = True
+    ) -> None:
         self.conversation_id: str | None = None
-        self.calls: list[tuple[str, str]] = []
+        self.stops: list[str] = []
         self.closed = False
-        self.gone = threading.Event()
         self._script = script
-        self._failures = {"stop": iter(stop), "delete": iter(delete)}
+        self._tip = tip
+        self._failures = iter(stop)
+        self._stoppable = stoppable
+        self._opened = False
+        self._over = False
+
+    @property
+    def tip(self) -> Continuation | None:
+        """Where the next turn goes."""
+        if self.conversation_id is None or self._tip is None:
+            return None
+        return Continuation(self.conversation_id, self._tip)
+
+    @property
+    def running(self) -> bool:
+        """From the opening until the script has told the end."""
+        return self._stoppable and self._opened and not self._over
 
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
         try:
@@ -162,55 +182,87 @@ class FakeExchange:
                     step(cancellation)
                     continue
                 for event in step:
-                    if isinstance(event, Opened):
-                        self.conversation_id = event.conversation_id
+                    self._note(event)
                 yield step
         finally:
             self.closed = True
 
     def stop(self, token: str) -> None:
-        self._call("stop", token)
-
-    def delete(self, token: str) -> None:
-        self._call("delete", token)
-        self.gone.set()
-
-    @property
-    def deleted(self) -> bool:
-        """Whether deletion was asked for."""
-        return "delete" in self.names
-
-    @property
-    def names(self) -> list[str]:
-        """The clean-up calls in their order."""
-        return [name for name, _ in self.calls]
-
-    def _call(self, name: str, token: str) -> None:
-        self.calls.append((name, token))
-        failure = next(self._failures[name], None)
+        self.stops.append(token)
+        failure = next(self._failures, None)
         if failure is not None:
             raise failure
 
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Opened):
+            self.conversation_id, self._opened = event.conversation_id, True
+        if isinstance(event, Finished | Failed):
+            self._over = True
+
 
 class FakeKimi(KimiClient):
-    """Gives the exchanges in their order; `accounts` are those as whom they were opened."""
+    """Gives the exchanges in their order, and writes down what is asked of it.
 
-    def __init__(self, *exchanges: FakeExchange, live: bool = True, models: tuple[ModelEntry, ...] = ()) -> None:
+    `accounts` are those as whom the exchanges were opened, `asked` the requests, `continued` where each was to go on.
+    `delete` are the outcomes of the first calls that delete (None: it goes well), `greeting` is what every greeting
+    raises, `quotas` what is told of them. `deletions` are all such calls, `deleted` the conversations that are gone;
+    `gone` is set with the first of these.
+    """
+
+    def __init__(
+        self,
+        *exchanges: FakeExchange,
+        models: tuple[ModelEntry, ...] = (),
+        delete: Sequence[GatewayError | None] = (),
+        greeting: GatewayError | None = None,
+        quotas: tuple[Quota, ...] = (),
+    ) -> None:
         self.accounts: list[Account] = []
         self.asked: list[ChatRequest] = []
+        self.continued: list[Continuation | None] = []
+        self.greeted: list[Account] = []
+        self.deletions: list[tuple[Account, tuple[str, ...]]] = []
+        self.deleted: list[str] = []
+        self.gone = threading.Event()
         self._exchanges = iter(exchanges)
-        self._live = live
         self._offered = models
+        self._failures = iter(delete)
+        self._greeting = greeting
+        self._quotas = quotas
 
     def open(
-        self, request: ChatRequest, account: Account, offered: Callable[[], tuple[ModelEntry, ...]]
+        self,
+        request: ChatRequest,
+        account: Account,
+        offered: Callable[[], tuple[ModelEntry, ...]],
+        continues: Continuation | None = None,
     ) -> FakeExchange:
         self.accounts.append(account)
         self.asked.append(request)
-        return next(self._exchanges)
+        self.continued.append(continues)
+        exchange = next(self._exchanges)
+        if continues is not None:
+            exchange.conversation_id = continues.conversation_id
+        return exchange
+
+    def delete(self, account: Account, conversation_ids: Sequence[str]) -> None:
+        self.deletions.append((account, tuple(conversation_ids)))
+        failure = next(self._failures, None)
+        if failure is not None:
+            raise failure
+        self.deleted += conversation_ids
+        self.gone.set()
 
     def offered(self, account: Account) -> tuple[ModelEntry, ...]:
         return self._offered
 
-    def accepts(self, account: Account) -> bool:
-        return self._live
+    def greet(self, account: Account) -> None:
+        self.greeted.append(account)
+        if self._greeting is not None:
+            raise self._greeting
+
+    def quotas(self, account: Account) -> tuple[Quota, ...]:
+        return self._quotas
+
+    def site(self, *, overseas: bool, protocol: str) -> str:
+        return f"{protocol}.kimi.{'ai' if overseas else 'com'}"

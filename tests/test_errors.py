@@ -8,7 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from app import errors as bound
-from app.errors import GatewayError, UpstreamBusy
+from app.errors import (
+    GatewayError,
+    RateLimitExceeded,
+    SecondStreamRefused,
+    UpstreamBlocked,
+    UpstreamBusy,
+    UpstreamProtocolError,
+    UpstreamUnavailable,
+    UpstreamUnreachable,
+    by_code,
+)
 
 CONTRACT = {
     400: {"invalid_request", "context_length_exceeded", "content_filtered", "attachment_refused"},
@@ -30,8 +40,15 @@ CONTRACT = {
 NEVER_PROMISED = {(499, "client_closed_request"), (500, "internal_error")}
 """Nobody reads the first, and the second is a defect."""
 
-LATER = {"origin_refused", "file_not_found", "request_timeout", "unknown_host", "no_account_ready", "overloaded"}
+LATER = {"origin_refused", "file_not_found", "request_timeout", "unknown_host"}
 """Rows of what is not built yet."""
+
+FINER = {
+    SecondStreamRefused: RateLimitExceeded,
+    UpstreamBlocked: UpstreamProtocolError,
+    UpstreamUnreachable: UpstreamUnavailable,
+}
+"""Classes that share the row of another."""
 
 OPENAI_TYPES = {
     400: "invalid_request_error",
@@ -70,10 +87,30 @@ def test_every_class_has_a_row_of_the_contract(kind: type[GatewayError]) -> None
 
 
 def test_every_row_of_the_contract_has_one_class() -> None:
-    """But for those that are still to come."""
+    """But for those that are still to come; a finer distinction within a row is below its class."""
     promised = sorted(code for codes in CONTRACT.values() for code in codes - LATER)
-    built = sorted(kind.code for kind in CLASSES if (kind.status, kind.code) not in NEVER_PROMISED)
-    assert built == promised
+    rows = [kind for kind in CLASSES if kind not in FINER and (kind.status, kind.code) not in NEVER_PROMISED]
+    assert sorted(kind.code for kind in rows) == promised
+
+
+@pytest.mark.parametrize(("kind", "row"), list(FINER.items()))
+def test_a_finer_distinction_is_the_same_to_a_client(kind: type[GatewayError], row: type[GatewayError]) -> None:
+    """Only the gateway makes it."""
+    assert issubclass(kind, row)
+    assert [kind.status, kind.code, kind.type] == [row.status, row.code, row.type]
+    assert [kind.another_account, kind.pause] == [row.another_account, row.pause]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind not in FINER and kind.code != "internal_error"])
+def test_an_error_is_found_again_by_its_code(kind: type[GatewayError]) -> None:
+    """Workers tell each other of errors by code: it is the class of the row, not a finer one."""
+    assert by_code(kind.code) is kind
+
+
+@pytest.mark.parametrize("code", ["", "no_such_code", "RATE_LIMIT_EXCEEDED", "internal_error"])
+def test_a_code_that_says_nothing_more_is_any_error(code: str) -> None:
+    """Another version may have written it."""
+    assert by_code(code) is GatewayError
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -88,14 +125,21 @@ def test_another_account_is_tried_for_the_contract_s_codes_only() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_a_pause_is_told_with_429_only(kind: type[GatewayError]) -> None:
+def test_a_pause_is_known_with_429_only(kind: type[GatewayError]) -> None:
     """Quota and overload end by waiting."""
-    assert (kind("x").retry_after is not None) == (kind.status == 429)
+    assert kind.pause == (30.0 if kind.status == 429 else None)
 
 
-def test_a_pause_that_is_known_wins_over_the_usual_one() -> None:
-    """Also where it is no pause at all."""
-    assert [UpstreamBusy("x").retry_after, UpstreamBusy("x", retry_after=0.0).retry_after] == [30.0, 0.0]
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_pause_that_nobody_told_is_not_told(kind: type[GatewayError]) -> None:
+    """Who knows better must see that nothing is known: the usual pause stands beside it."""
+    error = kind("x")
+    assert [error.retry_after, error.resets_at] == [None, None]
+
+
+def test_a_pause_that_is_known_may_be_none_at_all() -> None:
+    """Zero seconds are not unknown."""
+    assert UpstreamBusy("x", retry_after=0.0).retry_after == 0.0
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 
-from app.accounts.credentials import Credential, parse_credentials
+from app.accounts.credentials import Credential, parse_credentials, split_list
 from app.errors import InvalidApiKey, MissingApiKey
 
 _BEARER = "bearer "
@@ -42,13 +42,17 @@ class Admission:
 
     def admit(self, key: str) -> tuple[Credential, ...]:
         """The credentials behind a key. Raises InvalidApiKey or InvalidRequest."""
+        return parse_credentials(",".join(self.tokens(key)))
+
+    def tokens(self, key: str) -> tuple[str, ...]:
+        """The tokens behind a key, as they were given. Raises InvalidApiKey or InvalidRequest."""
         if self._is_gateway_key(key):
             if not self._tokens:
                 raise InvalidApiKey("This gateway has no Kimi account of its own: its KIMI_TOKENS are not set.")
-            return parse_credentials(",".join(self._tokens))
+            return self._tokens
         if not self._allow_client_tokens:
             raise InvalidApiKey("The key is not one of this gateway's.")
-        return parse_credentials(key)
+        return split_list(key)
 
     def _is_gateway_key(self, key: str) -> bool:
         """Compare with every key in constant time, on bytes: a str with non-ASCII characters would raise."""

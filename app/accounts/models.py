@@ -22,11 +22,11 @@ class OfferedModels:
     """Gives the models of an account; an empty list means that the static table has to serve."""
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
-        cache: TLRUCache[bytes, Offered] = TLRUCache(MAX_ACCOUNTS, _use_until, timer=clock)
+        cache: TLRUCache[str, Offered] = TLRUCache(MAX_ACCOUNTS, _use_until, timer=clock)
         condition = threading.Condition()
         self._read = cached(cache, key=lambda key, _fetch: key, condition=condition)(_fetched)
 
-    def get(self, key: bytes, fetch: Callable[[], Offered]) -> Offered:
+    def get(self, key: str, fetch: Callable[[], Offered]) -> Offered:
         """The models of the account with this key, by `fetch` if they are not known.
 
         Raises only what concerns the account: a token that has expired, an account that is restricted.
@@ -34,7 +34,7 @@ class OfferedModels:
         return self._read(key, fetch)
 
 
-def _fetched(_key: bytes, fetch: Callable[[], Offered]) -> Offered:
+def _fetched(_key: str, fetch: Callable[[], Offered]) -> Offered:
     try:
         return fetch()
     except (TokenExpired, AccountRestricted):
@@ -43,5 +43,5 @@ def _fetched(_key: bytes, fetch: Callable[[], Offered]) -> Offered:
         return ()
 
 
-def _use_until(_key: bytes, offered: Offered, now: float) -> float:
+def _use_until(_key: str, offered: Offered, now: float) -> float:
     return now + (LIST_LIFE if offered else FAILURE_LIFE)

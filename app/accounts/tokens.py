@@ -1,23 +1,25 @@
 """Access tokens: exchanged for refresh tokens, kept until shortly before they expire, one refresh in flight each.
 
-Kimi rotates both tokens at every refresh and revokes the whole family when an old one is used again, so two refreshes
-of one account must never run side by side, and the new refresh token is stored before the access token is used.
+Kimi rotates both tokens at every refresh and revokes the whole family when an old one is used again. So of all workers
+and machines one refreshes at a time, the pair it got is in the vault before anybody uses it, and the others read it
+there. Within a process the threads that want the same token wait for the first of them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
-from cachetools import TLRUCache, cached
+from cachetools import LRUCache, TLRUCache, cached
 
 from app.accounts.credentials import Claims, Credential, Kind, claims_of, routing_claims
-from app.accounts.vault import MAX_ACCOUNTS, Vault
-from app.errors import GatewayError, InvalidApiKey, TokenExpired
+from app.accounts.refusal import FAILURE_LIFE, MAX_FAILURE_LIFE, Refusal, life_of
+from app.accounts.vault import MAX_ACCOUNTS, Pair, Record, Vault
+from app.errors import GatewayError, InvalidApiKey, TokenExpired, UpstreamTimeout
+from app.state.store import Store
 
 EXPIRY_MARGIN = 60.0
 """Seconds before its end from which a token is not used any more (a fifth of its life, if that is less)."""
@@ -25,11 +27,21 @@ EXPIRY_MARGIN = 60.0
 UNDATED_LIFE = 300.0
 """Seconds that an access token without `exp` lives (protocol.md A2)."""
 
-REFUSAL_LIFE = 15.0
-"""Seconds that a refusal is remembered, so that a dead token does not hammer Kimi."""
+RENEWALS = 2
+"""How often a token that Kimi refuses is replaced for one request: by the one that another worker has got, which may
+have been ended as well, and by a fresh one."""
 
-FAILURE_LIFE = 2.0
-"""Seconds that a failed refresh is remembered: those who waited for it do not each try again in turn."""
+POSTPONED = 2.0
+"""Seconds for which a refresh is put off while a store does not answer and the old access token is still good."""
+
+FLIGHT_LIMIT = 60.0
+"""Seconds to wait for another worker's refresh."""
+
+_POLL = 0.05
+_REMEMBERED = 4  # refused tokens of an account: stragglers come with older ones
+
+
+_T = TypeVar("_T")
 
 
 class NewTokens(Protocol):
@@ -50,46 +62,53 @@ Refresh = Callable[[Credential, str], NewTokens]
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token that Kimi's sites take, and on which of them."""
+    """A token that Kimi's sites take, and on which of them; `fresh` if this process has refreshed to get it."""
 
     value: str = field(repr=False)
     overseas: bool
+    fresh: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Granted:
     token: AccessToken
-    life: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
-    """An error as a value: a shared exception instance would grow its traceback at every raise."""
+class _Look:
+    """What is written down: the pair, the last failure, and which of them decides now."""
 
-    kind: type[GatewayError]
-    message: str
-    retryable: bool
-    retry_after: float | None
+    record: Record
+    last: Refusal | None
+    outcome: _Granted | Refusal | None
 
 
 class AccessTokens:
     """Gives the access token of a credential.
 
-    `clock` gives the time of day in seconds, because `exp` is one; `secret` keys the names under which tokens are kept.
+    `vault` holds the pairs, `store` what workers tell each other of failures. `clock` gives the time of day in
+    seconds, because `exp` is one.
     """
 
-    def __init__(self, *, refresh: Refresh, vault: Vault, secret: bytes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        refresh: Refresh,
+        vault: Vault,
+        store: Store,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._refresh = refresh
         self._vault = vault
-        self._secret = secret
+        self._store = store
         self._clock = clock
-        self._cache: TLRUCache[bytes, _Granted | _Refused] = TLRUCache(MAX_ACCOUNTS, _use_until, timer=clock)
+        self._sleep = sleep
+        self._rejected: LRUCache[str, tuple[str, ...]] = LRUCache(MAX_ACCOUNTS)
+        self._cache: TLRUCache[str, _Granted | Refusal] = TLRUCache(MAX_ACCOUNTS, _use_until, timer=clock)
         self._condition = threading.Condition()
-        self._exchange = cached(self._cache, key=self.key, condition=self._condition)(self._exchanged)
-
-    def key(self, credential: Credential) -> bytes:
-        """A name for the account that does not reveal its token: an HMAC of all of it."""
-        return hmac.digest(self._secret, credential.token.encode(), hashlib.sha256)
+        self._exchange = cached(self._cache, key=_name, condition=self._condition)(self._exchanged)
 
     def get(self, credential: Credential) -> AccessToken:
         """An access token: the credential itself until its `exp`, or one exchanged that is good for a while yet.
@@ -104,8 +123,8 @@ class AccessTokens:
             self._check(credential.claims)
             return AccessToken(credential.token, credential.claims.overseas)
         outcome = self._exchange(credential)
-        if isinstance(outcome, _Refused):
-            raise outcome.kind(outcome.message, retryable=outcome.retryable, retry_after=outcome.retry_after)
+        if isinstance(outcome, Refusal):
+            raise outcome.error()
         return outcome.token
 
     def reject(self, credential: Credential, token: AccessToken) -> bool:
@@ -113,24 +132,99 @@ class AccessTokens:
         if credential.kind not in {Kind.REFRESH, Kind.LEGACY}:
             return False
         with self._condition:
-            kept = self._cache.get(self.key(credential))
+            known = self._rejected.get(credential.name, ())
+            self._rejected[credential.name] = (token.value, *known)[:_REMEMBERED]
+            kept = self._cache.get(credential.name)
             if isinstance(kept, _Granted) and kept.token == token:
-                del self._cache[self.key(credential)]
+                del self._cache[credential.name]
         return True
 
-    def _exchanged(self, credential: Credential) -> _Granted | _Refused:
-        key = self.key(credential)
-        token = self._vault.current(key) or credential.token  # a rotated one outlives the one presented
+    def using(self, credential: Credential, step: Callable[[AccessToken], _T]) -> _T:
+        """Do something with an access token; one that Kimi has ended meanwhile is replaced.
+
+        Raises what `get` and `step` raise.
+        """
+        renewals = 0
+        while True:
+            token = self.get(credential)
+            try:
+                return step(token)
+            except TokenExpired:
+                if not self.renews(credential, token, renewals):
+                    raise
+                renewals += 1
+
+    def renews(self, credential: Credential, token: AccessToken, renewals: int) -> bool:
+        """Drop a token that Kimi refused after so many others; True if `get` gives one that is worth trying."""
+        worth = renewals == 0 or (renewals < RENEWALS and not token.fresh)
+        return self.reject(credential, token) and worth
+
+    def _exchanged(self, credential: Credential) -> _Granted | Refusal:
+        """The pair that some worker got, or one that is got now."""
+        waited = 0.0
+        while True:
+            if known := self._known(credential).outcome:
+                return known
+            began = self._clock()
+            lease = self._vault.lease(credential)
+            if lease is not None:
+                with lease:
+                    look = self._known(credential)  # it may have come between the look and the lease
+                    return look.outcome or self._renewed(credential, look, began)
+            if waited > FLIGHT_LIMIT:
+                error = UpstreamTimeout("Another worker has been refreshing this token for too long.")
+                return Refusal.of(error, FAILURE_LIFE, self._clock())
+            self._sleep(_POLL)
+            waited += _POLL
+
+    def _known(self, credential: Credential) -> _Look:
+        """What the workers have written down: a pair that is good, or a refusal that is fresh."""
+        record = self._vault.read(credential)
+        note = self._store.get([_refusal_key(credential)])[0]
+        last = Refusal.read(note)
+        pair, now = record.pair, self._clock()
+        if pair is not None and pair.access not in self._rejected.get(credential.name, ()):
+            if pair.until > now:
+                return _Look(record, last, self._granted(credential, pair))
+            if not record.complete and pair.expires > now + POSTPONED:
+                # Somebody may have refreshed out of our sight, and the second use of a refresh token may cost the
+                # account; the margin before the end of the old token is there to be used.
+                return _Look(record, last, self._granted(credential, replace(pair, until=now + POSTPONED)))
+        return _Look(record, last, last if last is not None and last.until > now else None)
+
+    def _renewed(self, credential: Credential, look: _Look, began: float) -> _Granted | Refusal:
+        """Refresh, and store the pair before it is used.
+
+        `began` dates the pair: a time before the lease was taken, so that a worker that stood still until it had lost
+        its lease counts as older than the one that has it now.
+        """
+        kept = look.record.pair
+        token = kept.refresh if kept else credential.token  # a rotated one outlives the one presented
         try:
             self._check(routing_claims(claims_of(token)))
             new = self._refresh(credential, token)
         except GatewayError as error:
-            return _Refused(type(error), error.message, error.retryable, error.retry_after)
-        if new.refresh:
-            self._vault.store(key, new.refresh)
-        claims = routing_claims(claims_of(new.access))
-        access = AccessToken(new.access, claims.overseas or credential.claims.overseas)
-        return _Granted(access, life=self._life(claims))
+            pause = life_of(error, look.last, since=kept.at if kept else 0.0)
+            refusal = Refusal.of(error, pause, self._clock())
+            self._store.put({_refusal_key(credential): refusal.written()}, 2 * MAX_FAILURE_LIFE)
+            return refusal
+        now = self._clock()
+        life = self._life(routing_claims(claims_of(new.access)))
+        pair = Pair(
+            access=new.access,
+            refresh=new.refresh or token,
+            until=now + max(life - min(EXPIRY_MARGIN, life / 5), FAILURE_LIFE),
+            expires=now + life,
+            serial=kept.serial + 1 if kept else 1,
+            at=began,
+        )
+        kept = self._vault.write(credential, pair, instead_of=look.record)
+        return self._granted(credential, kept, fresh=kept == pair)
+
+    def _granted(self, credential: Credential, pair: Pair, *, fresh: bool = False) -> _Granted:
+        claims = routing_claims(claims_of(pair.access))
+        overseas = claims.overseas or credential.claims.overseas
+        return _Granted(AccessToken(pair.access, overseas, fresh), pair.until)
 
     def _check(self, claims: Claims) -> None:
         """Refuse a token that has expired by its own word: Kimi need not be asked."""
@@ -144,7 +238,13 @@ class AccessTokens:
         return UNDATED_LIFE if claims.expires_at is None else claims.expires_at - self._clock()
 
 
-def _use_until(_key: bytes, outcome: _Granted | _Refused, now: float) -> float:
-    if isinstance(outcome, _Refused):
-        return now + (REFUSAL_LIFE if outcome.kind.status in {401, 403} else FAILURE_LIFE)
-    return now + max(outcome.life - min(EXPIRY_MARGIN, outcome.life / 5), FAILURE_LIFE)
+def _name(credential: Credential) -> str:
+    return credential.name
+
+
+def _refusal_key(credential: Credential) -> str:
+    return f"refusal:{credential.name}"
+
+
+def _use_until(_key: str, outcome: _Granted | Refusal, _now: float) -> float:
+    return outcome.until

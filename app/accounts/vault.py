@@ -1,41 +1,212 @@
-"""Where rotated refresh tokens are kept: Kimi gives a new one with every refresh and soon refuses the old.
+"""The vault: the newest pair of tokens of each credential, sealed so that the database alone reveals nothing.
 
-This one lives in the worker's memory, so a restart goes back to the token that the client presents.
+Kimi gives a new refresh token with every refresh and soon refuses the old one (protocol.md B3), while the client goes
+on to present the one it was given. So the pair is kept under an HMAC of the token presented, encrypted with a key
+derived from that very token: who does not present it can read nothing. A record is kept in every store that answers,
+and the newest counts, so that a Redis that was away or has lost its memory is told what happened meanwhile.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import threading
-from typing import Protocol
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, fields
 
-from cachetools import LRUCache
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from app.accounts.credentials import Credential
+from app.state.leases import Leases
+from app.state.store import StateUnavailable, Store
 
 MAX_ACCOUNTS = 10_000
+"""How many accounts one process remembers in its caches."""
+
+LIFE = 200 * 86_400.0
+"""Seconds that a pair is kept after its last refresh; refresh tokens live about 90 days (protocol.md B3)."""
+
+TELL_EVERY = 1.0
+"""Seconds between two attempts to tell a store that was away what it has missed."""
+
+_NONCE = 12  # bytes, as AES-GCM wants it
 
 
-class Vault(Protocol):
-    """The newest refresh token of each account, under a key that does not reveal the token presented."""
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What a refresh gave.
 
-    def current(self, key: bytes) -> str | None:
-        """The newest refresh token, None if none was ever stored."""
+    `until` is the time of day until which the access token is used, `expires` that at which it ends. `serial` is how
+    many pairs were kept before, `at` when this one was got: it tells the newer of two that machines got by themselves.
+    """
 
-    def store(self, key: bytes, refresh_token: str) -> None:
-        """Keep a new refresh token; it must be safe when this returns."""
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    until: float
+    serial: int
+    at: float
+    expires: float = 0.0
 
 
-class MemoryVault:
-    """A vault for one worker; the least recently used accounts go first when there are very many."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a credential: the newest pair, None if there is none, and what each store holds of it.
 
-    def __init__(self) -> None:
+    With `complete` unset a store did not answer: others may know of a newer pair.
+    """
+
+    pair: Pair | None
+    sealed: tuple[bytes | None, ...] = field(repr=False)
+    complete: bool
+
+
+class Vault:
+    """Keeps pairs in `stores`, and lets one refresh at a time happen."""
+
+    def __init__(self, stores: Sequence[Store], *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._stores = tuple(stores)
+        self._leases = tuple(Leases(store) for store in stores)
+        self._sleep = sleep
         self._lock = threading.Lock()
-        self._tokens: LRUCache[bytes, str] = LRUCache(MAX_ACCOUNTS)
+        self._behind: dict[str, Credential] = {}
+        self._telling = False
 
-    def current(self, key: bytes) -> str | None:
-        """The newest refresh token, None if none was ever stored."""
-        with self._lock:
-            return self._tokens.get(key)
+    def read(self, credential: Credential) -> Record:
+        """The newest pair that any store holds; the others are told of it."""
+        key = _key(credential)
+        answers = [_answer(store, key) for store in self._stores]
+        sealed = tuple(answer[0] if answer else None for answer in answers)
+        pairs = [_unsealed(credential, box) for box in sealed]
+        newest = max((pair for pair in pairs if pair), key=_age, default=None)
+        if newest is not None:
+            box = sealed[pairs.index(newest)]
+            for store, pair, held in zip(self._stores, pairs, sealed, strict=True):
+                if pair != newest:
+                    _swapped(store, key, held, box)
+        return Record(newest, sealed, complete=None not in answers)
 
-    def store(self, key: bytes, refresh_token: str) -> None:
-        """Keep a new refresh token."""
+    def write(self, credential: Credential, pair: Pair, instead_of: Record) -> Pair:
+        """Keep a new pair; it is safe when this returns. Gives the pair that counts from now on.
+
+        That is another one if somebody else wrote since `instead_of` was read: it is read back, and nobody refreshes
+        again.
+        """
+        key, box = _key(credential), _sealed(credential, pair)
+        for store, was in zip(self._stores, instead_of.sealed, strict=True):
+            held = was
+            while (took := _swapped(store, key, held, box)) is False:
+                # Somebody else wrote, or the store has lost its memory or regained it: the newest pair tells which.
+                newest = self.read(credential).pair
+                if newest is not None and _age(newest) > _age(pair):
+                    return newest
+                held = _held(store, key)
+            if took is None:
+                self._tell_later(credential)
+        return pair
+
+    def lease(self, credential: Credential) -> ExitStack | None:
+        """The right to refresh this credential, in every store that answers; None while another has it.
+
+        In every store, because Redis may come and go between two workers' attempts.
+        """
+        with ExitStack() as stack:
+            for leases in self._leases:
+                try:
+                    lease = leases.take(f"refresh:{credential.name}")
+                except StateUnavailable:
+                    continue
+                if lease is None:
+                    return None
+                stack.enter_context(lease)
+            return stack.pop_all()
+
+    def _tell_later(self, credential: Credential) -> None:
+        """Have a store that is away told of the newest pair as soon as it is back: others may look only there."""
         with self._lock:
-            self._tokens[key] = refresh_token
+            self._behind[credential.name] = credential
+            start, self._telling = not self._telling, True
+        if start:
+            threading.Thread(target=self._tell, daemon=True, name="vault").start()
+
+    def _tell(self) -> None:
+        while True:
+            self._sleep(TELL_EVERY)
+            with self._lock:
+                behind, self._behind = self._behind, {}
+            for name, credential in behind.items():
+                if not self._is_told(credential):
+                    with self._lock:
+                        self._behind.setdefault(name, credential)
+            with self._lock:
+                if not self._behind:
+                    self._telling = False
+                    return
+
+    def _is_told(self, credential: Credential) -> bool:
+        """Whether all stores hold the newest pair, now that it has been read, which tells those that do not."""
+        self.read(credential)
+        try:
+            boxes = [store.get([_key(credential)])[0] for store in self._stores]
+        except StateUnavailable:
+            return False
+        return len({_unsealed(credential, box) for box in boxes}) == 1
+
+
+def _age(pair: Pair) -> tuple[int, float]:
+    return pair.serial, pair.at
+
+
+def _key(credential: Credential) -> str:
+    return f"vault:{credential.name}"
+
+
+def _answer(store: Store, key: str) -> list[bytes | None] | None:
+    """What a store holds under a key, as a list of one; None if the store is away."""
+    try:
+        return store.get([key])
+    except StateUnavailable:
+        return None
+
+
+def _held(store: Store, key: str) -> bytes | None:
+    answer = _answer(store, key)
+    return answer[0] if answer else None
+
+
+def _swapped(store: Store, key: str, held: bytes | None, box: bytes | None) -> bool | None:
+    """Whether the store took it; None if the store is away."""
+    try:
+        return store.swap(key, held, box, LIFE, durable=True)
+    except StateUnavailable:
+        return None
+
+
+def _cipher(credential: Credential) -> AESGCM:
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"kimi-gateway vault 1").derive(
+        credential.token.encode()
+    )
+    return AESGCM(derived)
+
+
+def _sealed(credential: Credential, pair: Pair) -> bytes:
+    nonce = os.urandom(_NONCE)
+    text = json.dumps(asdict(pair)).encode()
+    return nonce + _cipher(credential).encrypt(nonce, text, credential.name.encode())
+
+
+def _unsealed(credential: Credential, box: bytes | None) -> Pair | None:
+    """The pair in a box; None for one that was tampered with or is of another version."""
+    if box is None:
+        return None
+    try:
+        text = _cipher(credential).decrypt(box[:_NONCE], box[_NONCE:], credential.name.encode())
+        values = json.loads(text)
+        # Another version may know of more or of less; the tokens are what counts.
+        return Pair(**{item.name: values[item.name] for item in fields(Pair) if item.name in values})
+    except (InvalidTag, ValueError, TypeError):
+        return None

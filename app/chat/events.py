@@ -12,6 +12,14 @@ from app.errors import GatewayError
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """The answer comes from this account (its name, which reveals nothing), after `waited` seconds in line."""
+
+    account: str
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The upstream has begun (or continued) this conversation; it is the first event of an answer, if known."""
 
@@ -79,7 +87,7 @@ class Failed:
     error: GatewayError
 
 
-Preamble = Opened | Source
+Preamble = Served | Opened | Source
 """What comes before the first word: a client sees nothing of it."""
 
-Event = Opened | TextDelta | ThinkingDelta | Source | Cited | Annotation | Usage | Finished | Failed
+Event = Served | Opened | TextDelta | ThinkingDelta | Source | Cited | Annotation | Usage | Finished | Failed

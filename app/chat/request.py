@@ -56,7 +56,8 @@ class ChatRequest:
 
     `model` is the name as the client wrote it. `use_search` None leaves search to the model's name, `effort`
     None leaves thinking to it. With `conversation_id` the request continues that conversation of Kimi's; `keep`
-    asks that the conversation outlives the answer.
+    asks that the conversation outlives the answer. `tools` are the tools offered to the model, each as canonical JSON;
+    `session` is the client's own name for the conversation, a hint that it may or may not give.
     """
 
     model: str
@@ -65,3 +66,13 @@ class ChatRequest:
     effort: Effort | None = None
     conversation_id: str | None = None
     keep: bool = False
+    tools: tuple[str, ...] = ()
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Where a turn goes on: the conversation, and the message it answers to (None: the newest there is)."""
+
+    conversation_id: str
+    parent_id: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from flask import Request
@@ -11,7 +12,17 @@ from app.accounts.credentials import Credential
 from app.dialects.body import read_json_object
 from app.dialects.respond import Pace
 from app.errors import InvalidRequest
-from app.gateway import Gateway
+from app.gateway.gateway import Gateway
+
+SESSION_HEADERS = ("X-Conversation-Id", "X-OpenWebUI-Chat-Id", "x-claude-code-session-id", "session-id")
+"""Where clients name their conversation, the best first."""
+
+_SESSION = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+def sane_session(name: object) -> str | None:
+    """A client's name for its conversation; it is a hint, so one that cannot be used is no error."""
+    return name if isinstance(name, str) and _SESSION.fullmatch(name) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,11 @@ class Doorstep:
         headers = request.headers
         key = presented(headers.get("Authorization"), headers.get("x-api-key"), headers.get("x-goog-api-key"))
         return self.admission.admit(key)
+
+    def session(self, request: Request) -> str | None:
+        """What the client calls its conversation, if it sends a header that tells (clients.md, session hints)."""
+        named = (sane_session(request.headers.get(header)) for header in SESSION_HEADERS)
+        return next((name for name in named if name is not None), None)
 
     def json_object(self, request: Request) -> dict[str, object]:
         """The body of a request. Raises InvalidRequest, RequestTooLarge or UnsupportedMediaType."""

@@ -43,8 +43,9 @@ def _answer(error: GatewayError) -> Response:
     response = Response(orjson.dumps(error_body(error)), status=error.status, content_type="application/json")
     # SDKs repeat failed requests by themselves: three conversations for one failure, unless they are told not to.
     response.headers["x-should-retry"] = "true" if error.retryable else "false"
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    wait = error.pause if error.retry_after is None else error.retry_after
+    if wait is not None:
+        response.headers["Retry-After"] = str(math.ceil(wait))
     if isinstance(error, errors.RequestTooLarge):
         _close_connection()
     return response

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.chat.request import Continuation
 from app.kimi import connect_errors, json
 from app.kimi.framing import envelope
 from app.kimi.http import HttpAnswer, HttpRequest
@@ -15,8 +16,10 @@ from config.models import ModelEntry
 
 STREAM_TYPE = "application/connect+json"
 CHAT = "kimi.gateway.chat.v1.ChatService"
+BATCH_DELETE = "kimi.chat.v1.ChatService/BatchDeleteChats"
 MODELS = "kimi.gateway.config.v1.ConfigService/GetAvailableModels"
 CURRENT_USER = "kimi.gateway.account.v1.UserService/GetCurrentUser"
+SUBSCRIPTION_STATS = "kimi.gateway.membership.v2.MembershipService/GetSubscriptionStats"
 
 _SITE_VERSION = "2.2.0"
 """`x-msh-version` of September 2026: it decides which models the site lists (protocol.md B2)."""
@@ -45,13 +48,11 @@ def rpc(site: str, token: str, call: str, body: object) -> HttpRequest:
     )
 
 
-def chat_request(
-    site: str, token: str, plan: ConnectPlan, text: str, continues: tuple[str, str | None] | None
-) -> HttpRequest:
+def chat_request(site: str, token: str, plan: ConnectPlan, text: str, continues: Continuation | None) -> HttpRequest:
     """The one call that asks for an answer: exactly one frame in the body (protocol.md B1, B4).
 
-    `continues` is (chat id, id of its last assistant message or None); both fields are left out for a new chat,
-    because an empty string is said to be refused.
+    The chat's id and its last assistant message's are left out for a new chat, because an empty string is said to be
+    refused.
     """
     message: dict[str, object] = {
         "role": "user",
@@ -71,9 +72,9 @@ def chat_request(
     if plan.agent_mode:
         body["agent_mode"] = plan.agent_mode
     if continues is not None:
-        body["chat_id"], parent = continues
-        if parent is not None:
-            message["parent_id"] = parent
+        body["chat_id"] = continues.conversation_id
+        if continues.parent_id is not None:
+            message["parent_id"] = continues.parent_id
     return HttpRequest(
         method="POST",
         url=f"{site}/apiv2/{CHAT}/Chat",

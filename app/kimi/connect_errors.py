@@ -18,6 +18,7 @@ from app.errors import (
     PlanRequired,
     RateLimitExceeded,
     TokenExpired,
+    UpstreamBlocked,
     UpstreamBusy,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -80,6 +81,13 @@ def from_object(error: object) -> GatewayError:
     """The error that a Connect error object (`code`, `details[].debug`) or an exception block's error means."""
     debug = [json.member(detail, "debug") for detail in json.items(error, "details")]
     places = [place for place in [*debug, json.member(error, "debug"), error] if place is not None]
+    found = _meant(error, places)
+    # The answers about quotas carry this field (protocol.md B11); an error that carries it means the same by it.
+    found.resets_at = next((at for place in places if (at := json.timestamp(place, "resetTime"))), None)
+    return found
+
+
+def _meant(error: object, places: list[object]) -> GatewayError:
     reasons = " ".join(json.text(place, "reason") for place in places)
     for pattern, kind, message in _BY_REASON:
         if pattern.search(reasons):
@@ -117,7 +125,8 @@ def _from_page(answer: HttpAnswer) -> GatewayError:
     if answer.status >= _SERVER_ERROR:
         return UpstreamUnavailable(f"Kimi's site answered {answer.status}.")
     what = answer.media_type or "nothing"
-    return UpstreamProtocolError(
+    kind = UpstreamBlocked if "html" in what else UpstreamProtocolError
+    return kind(
         f"Kimi's site answered {answer.status} with {what} where its protocol has an answer: "
         "the network, the region or a protection page may stand in between."
     )

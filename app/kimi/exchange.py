@@ -1,19 +1,20 @@
 """One answer of Kimi's from opening to clean-up, over either protocol.
 
-An exchange is opened for one turn; its events are read to their end or not; then it is closed, which stops what still
-runs on Kimi's side and deletes the conversation if it is not to be kept. What a protocol needs of calls, and in which
-order, is written here; what the bytes mean is in connect, connect_decoder and rest.
+An exchange is opened for one turn; its events are read to their end or not; then what still runs on Kimi's side can be
+stopped. What a protocol needs of calls, and in which order, is written here; what the bytes mean is in connect,
+connect_decoder and rest.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Failed
+from app.chat.events import Event, Failed, Opened
+from app.chat.request import Continuation
 from app.errors import GatewayError, RateLimitExceeded, UpstreamProtocolError
 from app.kimi import connect, connect_errors, rest, rest_errors
 from app.kimi.connect import ConnectPlan
@@ -42,7 +43,7 @@ class Ask:
     text: str = field(repr=False)
     site: str
     token: str = field(repr=False)
-    conversation_id: str | None = None
+    continues: Continuation | None = None
 
 
 class Exchange(Protocol):
@@ -52,17 +53,25 @@ class Exchange(Protocol):
     def conversation_id(self) -> str | None:
         """The conversation on Kimi's side, None as long as it is not known."""
 
+    @property
+    def tip(self) -> Continuation | None:
+        """Where the next turn goes after a whole answer; None where that cannot be told."""
+
+    @property
+    def running(self) -> bool:
+        """Whether Kimi may still be generating something that `stop` can stop."""
+
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
-        """Send the turn and give the answer's events, the last of them Finished or Failed; once only."""
+        """Send the turn and give the answer's events, the last of them Finished or Failed; once only.
+
+        An empty list tells that `conversation_id` has become known.
+        """
 
     def stop(self, token: str) -> None:
         """Have Kimi stop generating, if it may still be. Raises GatewayError.
 
         `token` is a fresh access token: the one that opened the answer may have expired by its end.
         """
-
-    def delete(self, token: str) -> None:
-        """Delete the conversation on Kimi's side, if there is one. Raises GatewayError."""
 
 
 class _Decoder(Protocol):
@@ -87,12 +96,28 @@ class ConnectExchange:
     def conversation_id(self) -> str | None:
         """The chat's id, from the first frames."""
         told = self._decoder.conversation_id if self._decoder else None
-        return told or self._ask.conversation_id
+        return told or (self._ask.continues.conversation_id if self._ask.continues else None)
+
+    @property
+    def tip(self) -> Continuation | None:
+        """The message that was just written (protocol.md B10: the last assistant message)."""
+        chat_id, decoder = self.conversation_id, self._decoder
+        if chat_id is None or decoder is None or decoder.message_id is None:
+            return None
+        return Continuation(chat_id, decoder.message_id)
+
+    @property
+    def running(self) -> bool:
+        """Until the answer has come to its end; only a message that is known can be stopped."""
+        decoder = self._decoder
+        return not (decoder is None or decoder.concluded or decoder.message_id is None or self.conversation_id is None)
 
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
         """Send the turn and give the answer's events."""
         ask = self._ask
-        continues = (ask.conversation_id, self._tip(ask.conversation_id)) if ask.conversation_id else None
+        continues = ask.continues
+        if continues is not None and continues.parent_id is None:
+            continues = replace(continues, parent_id=self._tip_of(continues.conversation_id))
         request = connect.chat_request(ask.site, ask.token, self._plan, ask.text, continues)
         with self._transport.stream(request, cancellation) as stream:
             if stream.status != _OK or stream.media_type != connect.STREAM_TYPE:
@@ -104,18 +129,10 @@ class ConnectExchange:
 
     def stop(self, token: str) -> None:
         """Cancel the message that is being written: closing the connection may not stop it (protocol.md B11)."""
-        decoder = self._decoder
-        if decoder is None or decoder.concluded or decoder.message_id is None or self.conversation_id is None:
-            return
-        body = {"chat_id": self.conversation_id, "message_id": decoder.message_id}
-        self._call(token, "CancelChat", body)
+        if self.running and self._decoder is not None:
+            self._call(token, "CancelChat", {"chat_id": self.conversation_id, "message_id": self._decoder.message_id})
 
-    def delete(self, token: str) -> None:
-        """Delete the chat."""
-        if self.conversation_id is not None:
-            self._call(token, "DeleteChat", {"chat_id": self.conversation_id})
-
-    def _tip(self, chat_id: str) -> str | None:
+    def _tip_of(self, chat_id: str) -> str | None:
         """The message to answer to. A site without the call continues by the chat's id alone (protocol.md B10)."""
         body = {"chat_id": chat_id, "page_size": 20}
         try:
@@ -134,12 +151,22 @@ class RestExchange:
         self._transport = transport
         self._ask = ask
         self._plan = plan
-        self._chat_id = ask.conversation_id
+        self._chat_id = ask.continues.conversation_id if ask.continues else None
 
     @property
     def conversation_id(self) -> str | None:
         """The chat's id, once it is opened."""
         return self._chat_id
+
+    @property
+    def tip(self) -> Continuation | None:
+        """The conversation; the legacy site knows by itself where it ends."""
+        return None if self._chat_id is None else Continuation(self._chat_id)
+
+    @property
+    def running(self) -> bool:
+        """Never: the legacy site ends with its connection."""
+        return False
 
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
         """Send the turn and give the answer's events."""
@@ -147,17 +174,22 @@ class RestExchange:
         cancellation.check()  # before a conversation is opened for nobody
         if self._plan.use_research:
             self._check_research()
+        told = False
         if self._chat_id is None:
             self._chat_id = rest.chat_id_of(
                 check_legacy(self._transport.fetch(rest.create_chat(ask.site, ask.token, self._plan)))
             )
-        decoder = RestDecoder(self._chat_id)
+            yield []  # it has an id: that can be written down before anything else happens
+        decoder = RestDecoder()
         request = rest.completion(ask.site, ask.token, self._plan, self._chat_id, ask.text)
         for _ in range(MAX_CONTINUATIONS):
             with self._transport.stream(request, cancellation) as stream:
                 if stream.status != _OK or stream.media_type != rest.STREAM_TYPE:
                     yield [Failed(_with_pause(stream, rest_errors.from_answer(stream.answer())))]
                     return
+                if not told:
+                    told = True
+                    yield [Opened(self._chat_id)]
                 yield from _decoded(stream, decoder)
             if decoder.continuation is None:
                 return
@@ -167,11 +199,6 @@ class RestExchange:
 
     def stop(self, token: str) -> None:
         """Nothing: the legacy site ends with its connection."""
-
-    def delete(self, token: str) -> None:
-        """Delete the chat."""
-        if self._chat_id is not None:
-            check_legacy(self._transport.fetch(rest.delete_chat(self._ask.site, token, self._chat_id)))
 
     def _check_research(self) -> None:
         """Research is metered: a turn that would be refused is not begun (protocol.md A3)."""
@@ -209,13 +236,18 @@ def _with_pause(stream: HttpStream, error: GatewayError) -> GatewayError:
 def send(transport: Transport, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT) -> HttpAnswer:
     """A unary Connect call; raises what a refusal means."""
     answer = transport.fetch(request, timeout=timeout)
-    if answer.status == _OK:
+    if _is_success(answer):
         return answer
     raise connect_errors.from_answer(answer)
 
 
 def check_legacy(answer: HttpAnswer) -> HttpAnswer:
     """The answer of a unary legacy call, if it is a success; raises what a refusal means."""
-    if answer.status == _OK:
+    if _is_success(answer):
         return answer
     raise rest_errors.from_answer(answer)
+
+
+def _is_success(answer: HttpAnswer) -> bool:
+    """A web page is no word of Kimi's, whatever its status: something stands in between."""
+    return answer.status == _OK and "html" not in answer.media_type

@@ -6,8 +6,10 @@ Protobuf's JSON mapping takes both spellings and Kimi's answers have shown both 
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 import orjson
 
@@ -52,3 +54,25 @@ def items(value: object, *path: str) -> Iterator[object]:
         value = member(value, name)
     if isinstance(value, list):
         yield from value
+
+
+def timestamp(value: object, *path: str) -> float | None:
+    """The moment at `path` (RFC 3339, to the nanosecond) as the time of day in seconds, None if there is none."""
+    written = text(value, *path)
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo is not None else None
+
+
+def number(value: object, name: str) -> float | None:
+    """The number of that name, also one written as a string; None if there is none, or one that is no number."""
+    found = member(value, name)
+    if isinstance(found, bool) or not isinstance(found, int | float | str):
+        return None
+    try:
+        read = float(found)
+    except (ValueError, OverflowError):
+        return None
+    return read if math.isfinite(read) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.chat.events import Event, Failed, Finished, Opened, Source, ThinkingDelta
+from app.chat.events import Event, Failed, Finished, Source, ThinkingDelta
 from app.errors import GatewayError, UpstreamBusy, UpstreamTruncated
 from app.kimi import json
 from app.kimi.citations import MarkerScanner
@@ -133,8 +133,7 @@ class RestDecoder:
     makes the decoder ready for the next body, and the two are one answer.
     """
 
-    def __init__(self, conversation_id: str, *, ceiling: int = MAX_FRAME) -> None:
-        self.conversation_id: str | None = conversation_id
+    def __init__(self, *, ceiling: int = MAX_FRAME) -> None:
         self.settled = False
         self.concluded = False
         self.ended = False
@@ -147,7 +146,6 @@ class RestDecoder:
         self._segment = ""
         self._at_limit = False
         self._spoken = False
-        self._opened = False
         self._readers: dict[str, Callable[[object, list[Event]], None]] = {
             "req": self._request,
             "resp": self._response,
@@ -179,9 +177,6 @@ class RestDecoder:
         out: list[Event] = []
         if self.ended:
             return out
-        if not self._opened and self.conversation_id:
-            self._opened = True
-            out.append(Opened(self.conversation_id))
         try:
             for event in self._reader.feed(data):
                 if self._ends(event.data, out):

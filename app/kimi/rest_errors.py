@@ -10,7 +10,7 @@ from app.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
     GatewayError,
-    RateLimitExceeded,
+    SecondStreamRefused,
     TokenExpired,
     UpstreamBusy,
     UpstreamProtocolError,
@@ -45,7 +45,9 @@ _ERROR_TYPES: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = (
 def from_type(error_type: str) -> GatewayError:
     """The error that a legacy `error_type` means (protocol.md A6)."""
     if error_type == "chat.user_stream_pushing":
-        return RateLimitExceeded("Kimi still streams another answer of this account.", retry_after=_SECOND_STREAM_PAUSE)
+        return SecondStreamRefused(
+            "Kimi still streams another answer of this account.", retry_after=_SECOND_STREAM_PAUSE
+        )
     for pattern, kind, message in _ERROR_TYPES:
         if pattern.match(error_type):
             return kind(message)

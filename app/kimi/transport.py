@@ -25,7 +25,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from app.chat.cancellation import Cancellation
-from app.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable
+from app.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
 from app.kimi.http import HttpAnswer, HttpRequest, media_type
 
 CONNECT_TIMEOUT = 5.0
@@ -253,24 +253,26 @@ def mapped(error: Exception, request: HttpRequest) -> GatewayError:
     """Our error for a foreign one raised before an answer began; it names the host and nothing else."""
     host = urlsplit(request.url).hostname
     if isinstance(error, requests.ConnectTimeout):
-        return UpstreamUnavailable(f"{host} could not be reached in {CONNECT_TIMEOUT:g} s.", retryable=True)
+        return UpstreamUnreachable(f"{host} could not be reached in {CONNECT_TIMEOUT:g} s.", retryable=True)
     if _is_timeout(error):
         return UpstreamTimeout(f"{host} did not answer in time.")
-    if isinstance(error, requests.exceptions.SSLError):
-        return UpstreamUnavailable(f"No trusted connection to {host}: its certificate is refused.")
+    if "SSLCertVerificationError" in _reasons(error):
+        return UpstreamUnreachable(f"No trusted connection to {host}: its certificate is refused.")
     # Only where no connection came about is it certain that nothing was sent.
-    never_sent = "NewConnectionError" in _reasons(error) or "NameResolutionError" in _reasons(error)
-    what = "could not be reached" if never_sent else "closed the connection without an answer"
-    return UpstreamUnavailable(f"{host} {what}.", retryable=never_sent)
+    if _reasons(error) & {"NewConnectionError", "NameResolutionError"}:
+        return UpstreamUnreachable(f"{host} could not be reached.", retryable=True)
+    return UpstreamUnavailable(f"{host} closed the connection without an answer.")
 
 
 def _reasons(error: BaseException) -> set[str]:
     """The class names of an exception and all that caused it; requests hides urllib3's in its arguments."""
     names: set[str] = set()
+    seen: set[int] = set()
     pending: list[object] = [error]
     while pending:
         current = pending.pop()
-        if isinstance(current, BaseException) and type(current).__name__ not in names:
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
             names.add(type(current).__name__)
             pending += [*current.args, getattr(current, "reason", None), current.__cause__]
     return names

@@ -20,12 +20,12 @@ _TRAILING = ".,;:!?)]}"
 _CONTINUE = "Continue the assistant's last message from where it ends."
 
 
-def compose(request: ChatRequest, *, wrap_urls: bool = False) -> str:
+def compose(request: ChatRequest, *, continued: bool, wrap_urls: bool = False) -> str:
     """The text to send: only what is new to a conversation that is continued, else the whole history.
 
     `wrap_urls` marks links for the legacy site, which then reads them.
     """
-    layout = new_turn if request.conversation_id else merge
+    layout = new_turn if continued else merge
     return layout(request.messages, wrap_urls=wrap_urls)
 
 

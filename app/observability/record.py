@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.chat.events import Event, Failed, Preamble, Usage
+from app.chat.events import Event, Failed, Preamble, Served, Usage
 
 
 @dataclass(slots=True)
@@ -19,6 +19,7 @@ class RequestRecord:
     model: str | None = None
     stream: bool | None = None
     account: str | None = None
+    waited: float | None = None
     code: str | None = None
     first_word: float | None = None
     usage: Usage | None = None
@@ -28,6 +29,8 @@ class RequestRecord:
         for event in events:
             if isinstance(event, Usage):
                 self.usage = event
+            elif isinstance(event, Served):
+                self.account, self.waited = event.account[:12], event.waited
             elif isinstance(event, Failed):
                 self.code = event.error.code
             elif self.first_word is None and not isinstance(event, Preamble):
@@ -43,6 +46,7 @@ class RequestRecord:
             "model": self.model,
             "stream": self.stream,
             "account": self.account,
+            "waited": None if self.waited is None else round(self.waited, 4),
             "code": self.code,
             "first_word": None if self.first_word is None else round(self.first_word - self.started, 4),
             "duration": round(now - self.started, 4),

@@ -63,6 +63,18 @@ def test_keys_that_are_not_ascii_are_refused(key: str) -> None:
     assert admitted(key, keys=(KEY,), tokens=OWN, allow=False) is None
 
 
+def test_the_tokens_of_a_client_are_given_as_they_came() -> None:
+    """Those that cannot be credentials as well: each is diagnosed by itself."""
+    admission = Admission(api_keys=(KEY,), tokens=OWN, allow_client_tokens=True)
+    assert admission.tokens(f" {CLIENT},short,{CLIENT} ") == (CLIENT, "short")
+    assert admission.tokens(KEY) == OWN
+
+
+def test_spaces_around_a_key_do_not_matter() -> None:
+    """They are easily copied along."""
+    assert admitted(f" {KEY} ", keys=(KEY,), tokens=OWN, allow=False) == OWN
+
+
 def test_a_refusal_does_not_repeat_the_key() -> None:
     """Messages end up in logs of clients."""
     with pytest.raises(InvalidApiKey) as caught:

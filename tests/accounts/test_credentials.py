@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 
 import pytest
@@ -14,7 +16,6 @@ from app.accounts.credentials import (
     Claims,
     Credential,
     Kind,
-    claims_of,
     parse_credentials,
     routing_claims,
 )
@@ -107,6 +108,47 @@ def test_a_credential_shows_no_token() -> None:
     assert OPAQUE not in repr(one(OPAQUE))
 
 
+def test_a_name_is_the_token_s() -> None:
+    """Two tokens of one user are kept apart, the same token is found again."""
+    tokens = [jwt(sub="user-1"), jwt(sub="user-1", jti=2), jwt(sub="user-2")]
+    assert len({one(token).name for token in tokens}) == 3
+    assert one(tokens[0]).name == one(tokens[0]).name
+
+
+def test_an_account_is_the_user_s() -> None:
+    """All tokens of one user share it, of either kind."""
+    mine = {one(jwt(sub="user-1", typ=typ, jti=number)).account for typ in ("access", "refresh") for number in (1, 2)}
+    assert len(mine) == 1
+    assert one(jwt(sub="user-2")).account not in mine
+
+
+@pytest.mark.parametrize("token", [OPAQUE, "sk-" + "a" * 20, jwt(), jwt(app_id="other", sub="user-1")])
+def test_a_token_without_a_user_is_an_account_by_itself(token: str) -> None:
+    """It is all that is known; what another site's token says of a user is not looked at."""
+    assert one(token).account == one(token).account != one(token + "x").account
+    assert one(token).account != one(jwt(sub="user-1")).account
+
+
+def test_the_names_are_the_same_in_every_process() -> None:
+    """What is kept for an account must be found after a restart: these values may never change."""
+    credential = one(jwt(sub="user-1", typ="refresh"))
+    key = b"kimi-gateway %s 1"
+    expected = [
+        hmac.digest(key % purpose, text, hashlib.sha256)
+        for purpose, text in ((b"token", credential.token.encode()), (b"account", b"user-1"), (b"secret", b"user-1"))
+    ]
+    assert [bytes.fromhex(credential.name), bytes.fromhex(credential.account), credential.secret] == expected
+
+
+@given(st.text("0123456789abcdef", min_size=20, max_size=80))
+def test_no_name_reveals_a_token_or_a_user(token: str) -> None:
+    """Nor does one of the names tell another: each purpose has its own."""
+    for credential in (one(token), one(jwt(sub=token))):
+        names = [credential.name, credential.account, credential.secret.hex()]
+        assert len(set(names)) == 3
+        assert not [name for name in names if token in name]
+
+
 @pytest.mark.parametrize(
     ("payload", "claims"),
     [
@@ -121,6 +163,11 @@ def test_a_credential_shows_no_token() -> None:
         ({"aud": "kimi.com", "region": "overseas"}, Claims(overseas=True)),
         ({"aud": "kimi.com", "region": "cn"}, Claims()),
         ({"aud": "kimi.ai.example"}, Claims()),
+        ({"sub": "user-1"}, Claims(subject="user-1")),
+        ({"sub": ""}, Claims()),
+        ({"sub": 7}, Claims()),
+        ({"sub": ["user-1"]}, Claims()),
+        ({"exp": float("inf"), "iat": float("nan")}, Claims()),
     ],
 )
 def test_claims_route_a_token(payload: dict[str, object], claims: Claims) -> None:
@@ -128,11 +175,12 @@ def test_claims_route_a_token(payload: dict[str, object], claims: Claims) -> Non
     assert routing_claims(payload) == claims
 
 
-@given(st.dictionaries(st.sampled_from(["exp", "iat", "aud", "region", "typ", "app_id"]), JSON_VALUES))
+@given(st.dictionaries(st.sampled_from(["exp", "iat", "aud", "region", "sub", "typ", "app_id"]), JSON_VALUES))
 def test_no_payload_breaks_the_gateway(payload: dict[str, object]) -> None:
     """Whoever makes the token."""
-    token = token_of(json.dumps(payload).encode())
-    assert routing_claims(claims_of(token)).overseas in {True, False}
+    credential = one(token_of(json.dumps({"app_id": "kimi", "typ": "access", **payload}).encode()))
+    assert [len(credential.name), len(credential.account), len(credential.secret)] == [64, 64, 32]
+    assert routing_claims(payload).overseas in {True, False}
 
 
 @given(st.text() | st.text("abc.-_=,", min_size=20))

@@ -13,6 +13,7 @@ from app.chat.events import (
     Failed,
     Finished,
     Opened,
+    Served,
     Source,
     TextDelta,
     ThinkingDelta,
@@ -27,7 +28,7 @@ TEXTS = st.text(min_size=1)
 EVENTS: st.SearchStrategy[list[Event]] = st.lists(
     st.builds(TextDelta, TEXTS)
     | st.builds(ThinkingDelta, TEXTS)
-    | st.sampled_from([A, B, Cited((A,)), Cited((B, A)), Opened("chat-1")]),
+    | st.sampled_from([A, B, Cited((A,)), Cited((B, A)), Opened("chat-1"), Served("account", 0.0)]),
 )
 
 

@@ -118,6 +118,37 @@ def test_any_name(name: str) -> None:
     assert TABLE.choose(name).base in BASES
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("kimi", "kimi"),
+        ("gpt-4o", "kimi"),
+        ("kimi-k3", "kimi-k3"),
+        ("kimi-research", "kimi-research"),
+        ("kimi-k2-research-search", "kimi-k2-research"),
+        ("kimi-k1", "kimi-k1"),
+        ("kimi-k1-research", "kimi-research-k1"),
+        (AGENT, f"kimi-{AGENT}"),
+    ],
+)
+def test_the_kind_of_a_choice_is_its_model_or_agent(name: str, kind: str) -> None:
+    """A refusal of Kimi's concerns no more than that."""
+    assert TABLE.choose(name).kind == kind
+
+
+@pytest.mark.parametrize("words", ["search", "silent", "thinking", "math", "search-silent-thinking"])
+@pytest.mark.parametrize("base", BASES)
+def test_how_a_model_is_asked_is_not_its_kind(base: str, words: str) -> None:
+    """One conversation can serve a turn with search and one without."""
+    assert TABLE.choose(f"{base}-{words}").kind == base
+
+
+def test_choices_of_different_models_are_of_different_kinds() -> None:
+    """Also an agent's, whose id says nothing of a model."""
+    names = [*BASES, *(f"{base}-{word}" for base in BASES for word in ("research", "k1")), AGENT]
+    assert len({TABLE.choose(name).kind for name in names}) == len(names)
+
+
 # --- Entries ------------------------------------------------------------------------------------------------
 
 

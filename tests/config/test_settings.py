@@ -45,7 +45,14 @@ def test_empty_environment_gives_the_defaults_of_the_contract() -> None:
         "kimi_tokens": (),
         "api_keys": (),
         "allow_client_tokens": False,
+        "database_path": str(ROOT / "instance" / "state.sqlite3"),
+        "redis_url": None,
         "keep_conversations": False,
+        "continuity": "on",
+        "conversation_ttl": 1800,
+        "max_streams": 5000,
+        "max_streams_per_account": 2,
+        "queue_seconds": 30,
         "grace_seconds": 8,
         "keepalive_seconds": 10,
         "first_byte_timeout": 30,
@@ -73,7 +80,14 @@ def test_every_field_can_be_set() -> None:
             "KIMI_TOKENS": "one,two",
             "API_KEYS": "three",
             "ALLOW_CLIENT_TOKENS": "true",
+            "DATABASE_PATH": "/var/lib/kimi gateway/state.sqlite3",
+            "REDIS_URL": "redis://redis.example:6379/0",
             "KEEP_CONVERSATIONS": "1",
+            "CONTINUITY": "off",
+            "CONVERSATION_TTL": "60.5",
+            "MAX_STREAMS": "7",
+            "MAX_STREAMS_PER_ACCOUNT": "3",
+            "QUEUE_SECONDS": "0",
             "GRACE_SECONDS": "0",
             "KEEPALIVE_SECONDS": "0.5",
             "FIRST_BYTE_TIMEOUT": "1",
@@ -96,7 +110,14 @@ def test_every_field_can_be_set() -> None:
         kimi_tokens=("one", "two"),
         api_keys=("three",),
         allow_client_tokens=True,
+        database_path="/var/lib/kimi gateway/state.sqlite3",
+        redis_url="redis://redis.example:6379/0",
         keep_conversations=True,
+        continuity="off",
+        conversation_ttl=60.5,
+        max_streams=7,
+        max_streams_per_account=3,
+        queue_seconds=0,
         grace_seconds=0,
         keepalive_seconds=0.5,
         first_byte_timeout=1,
@@ -202,6 +223,21 @@ def test_switches(word: str, *, meaning: bool) -> None:
         ("API_KEYS", "a\udcff"),
         ("API_KEYS", "a\nb"),
         ("ALLOW_CLIENT_TOKENS", "maybe"),
+        ("DATABASE_PATH", "a\x00b"),
+        ("DATABASE_PATH", "a\nb"),
+        ("DATABASE_PATH", "x" * 4097),
+        ("CONTINUITY", "true"),
+        ("CONTINUITY", "native"),
+        ("CONVERSATION_TTL", "0"),
+        ("CONVERSATION_TTL", "-1"),
+        ("CONVERSATION_TTL", "30m"),
+        ("MAX_STREAMS", "0"),
+        ("MAX_STREAMS", "100001"),
+        ("MAX_STREAMS_PER_ACCOUNT", "0"),
+        ("MAX_STREAMS_PER_ACCOUNT", "101"),
+        ("MAX_STREAMS_PER_ACCOUNT", "1.5"),
+        ("QUEUE_SECONDS", "-0.1"),
+        ("QUEUE_SECONDS", "inf"),
         ("GRACE_SECONDS", "-1"),
         ("KEEPALIVE_SECONDS", "0"),
         ("IDLE_TIMEOUT", "nan"),
@@ -270,6 +306,65 @@ def test_good_urls(url: str, stored: str) -> None:
     assert load({"KIMI_WEB_URL": url}).kimi_web_url == stored
 
 
+def test_the_database_is_beside_the_program_wherever_it_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A restart from another folder must find the rotated tokens again."""
+    monkeypatch.chdir(tmp_path)
+    assert load({}).database_path == str(ROOT / "instance" / "state.sqlite3")
+    assert (ROOT / "wsgi.py").exists()
+
+
+@pytest.mark.parametrize("path", [":memory:", "state.sqlite3", "/var/lib/状态.sqlite3", "C:\\state.sqlite3"])
+def test_a_database_may_be_anywhere(path: str) -> None:
+    """Or in memory only."""
+    assert load({"DATABASE_PATH": path}).database_path == path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1",
+        "redis://:secret@redis.example:6380/3",
+        "redis://user:secret@[::1]:6379/0",
+        "rediss://redis.example/0?ssl_cert_reqs=none",
+        "unix:///run/redis.sock",
+        "unix://:secret@/run/redis.sock?db=1",
+    ],
+)
+def test_good_redis_urls(url: str) -> None:
+    """Those that redis-py takes, as they are; a repr does not show the password."""
+    settings = load({"REDIS_URL": url})
+    assert settings.redis_url == url
+    assert url not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis.example:6379",
+        "http://redis.example",
+        "redis://",
+        "redis:///0",
+        "redis://:6379",
+        "redis://redis.example:port",
+        "redis://redis.example:0",
+        "redis://redis.example:99999",
+        "redis://[::1",
+        "redis://redis.example /0",
+        "redis://:se/cret@redis.example",
+        "redis://redis.exämple",
+        "redis://redis.example?no_such_option=1",
+    ],
+)
+def test_bad_redis_urls(url: str) -> None:
+    """They are refused at the start, not with every request; the message shows nothing of the URL."""
+    message = refusal({"REDIS_URL": url})
+    assert message.startswith("REDIS_URL must be the URL of a Redis")
+    assert "cret" not in message
+    assert "redis.example" not in message.removeprefix("REDIS_URL must be the URL of a Redis")
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     """An operator mends them in one go."""
     message = refusal({"PORT": "x", "LOG_LEVEL": "y", "API_KEYS": ",", "IDLE_TIMEOUT": "10"})
@@ -288,13 +383,15 @@ def test_any_text_is_read_or_refused(environ: dict[str, str]) -> None:
         load(environ)
 
 
-@given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=12))
+@given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=12).map("s3cret{}".format))
 def test_values_are_not_echoed(secret: str) -> None:
     """Neither a refusal nor a repr shows what the variable held."""
     for name in ("KIMI_TOKENS", "API_KEYS"):
         assert secret not in refusal({name: f'"{secret}"'})
         assert secret not in repr(load({name: secret}))
     assert secret not in refusal({"KIMI_WEB_URL": f"https://x:{secret}@kimi.com"})
+    assert secret not in refusal({"REDIS_URL": f"http://x:{secret}@redis.example"})
+    assert secret not in repr(load({"REDIS_URL": f"redis://x:{secret}@redis.example"}))
 
 
 def test_settings_are_frozen() -> None:

@@ -2,56 +2,69 @@
 
 from __future__ import annotations
 
+import time
+
 from flask import Flask
+from flask.testing import FlaskClient
 
 from app.accounts.admission import Admission
-from app.accounts.credentials import Credential
-from app.accounts.models import OfferedModels
-from app.accounts.tokens import AccessTokens
-from app.accounts.vault import MemoryVault
+from app.accounts.credentials import parse_credentials
 from app.dialects import errors, models, token
 from app.dialects.doorstep import Doorstep
 from app.dialects.openai_chat import routes
 from app.dialects.respond import Pace
 from app.errors import GatewayError
-from app.gateway import Gateway
-from app.kimi.refresh import TokenPair
 from app.observability import hooks
-from config.models import load_models
-from tests.fakes import FakeClock, FakeKimi, jwt
+from tests.fakes import FakeKimi, jwt
+from tests.gateway.houses import House
 
 CLIENT = jwt(sub="client")
+OWN = jwt(sub="own")
 KEY = "gateway-key-000000000000"
+SOON = 5.0
 
 
-def doorstep(kimi: FakeKimi, *, api_keys: tuple[str, ...] = (), refusal: GatewayError | None = None) -> Doorstep:
-    """The collaborators of a door; `refusal` is what every refresh raises."""
-    clock = FakeClock()
+class Front:
+    """The doors of one worker, and the house behind them. `refusal` is what every refresh raises."""
 
-    def refresh(_credential: Credential, _token: str) -> TokenPair:
-        if refusal is not None:
-            raise refusal
-        return TokenPair("access", None)
+    def __init__(
+        self,
+        kimi: FakeKimi,
+        *,
+        api_keys: tuple[str, ...] = (),
+        tokens: tuple[str, ...] = (OWN,),
+        refusal: GatewayError | None = None,
+        ttl: float = 0.0,
+    ) -> None:
+        self.kimi = kimi
+        self.house = House(kimi, refusal=refusal, ttl=ttl)
+        self.door = Doorstep(
+            gateway=self.house.gateway,
+            admission=Admission(api_keys=api_keys, tokens=tokens, allow_client_tokens=False),
+            pace=Pace(grace=SOON, keepalive=SOON),
+            max_json_bytes=10_000,
+        )
 
-    gateway = Gateway(
-        kimi=kimi,
-        tokens=AccessTokens(refresh=refresh, vault=MemoryVault(), secret=b"s", clock=clock),
-        offered=OfferedModels(clock=clock),
-        models=load_models(),
-        protocol="connect",
-        keep_conversations=False,
-        background=lambda work: work(),
-        sleep=lambda _: None,
-    )
-    admission = Admission(api_keys=api_keys, tokens=(jwt(sub="own"),), allow_client_tokens=False)
-    return Doorstep(gateway=gateway, admission=admission, pace=Pace(grace=5.0, keepalive=5.0), max_json_bytes=10_000)
+    def client(self) -> FlaskClient:
+        """A client of all doors in their frame."""
+        app = Flask(__name__)
+        hooks.install(app)
+        errors.install(app)
+        app.register_blueprint(routes.blueprint(self.door))
+        app.register_blueprint(models.blueprint(self.door))
+        app.register_blueprint(token.blueprint(self.door, self.house.diagnosis))
+        return app.test_client()
 
+    def is_idle(self) -> bool:
+        """Wait until no answer runs any more: they end in their own time, after their last word."""
+        deadline = time.monotonic() + SOON
+        while (busy := self.house.streams(parse_credentials(CLIENT)[0])) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return not busy
 
-def application(door: Doorstep) -> Flask:
-    """All doors in their frame."""
-    app = Flask(__name__)
-    hooks.install(app)
-    errors.install(app)
-    for blueprint in (routes.blueprint(door), models.blueprint(door), token.blueprint(door)):
-        app.register_blueprint(blueprint)
-    return app
+    def tidies_up(self) -> bool:
+        """Do what answers leave for the background, until a conversation is deleted."""
+        deadline = time.monotonic() + SOON
+        while not self.kimi.gone.wait(0.01) and time.monotonic() < deadline:
+            self.house.settle()
+        return self.kimi.gone.is_set()

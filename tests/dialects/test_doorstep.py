@@ -6,8 +6,9 @@ import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
+from app.dialects.doorstep import SESSION_HEADERS, sane_session
 from app.errors import GatewayError, InvalidApiKey, InvalidRequest, MissingApiKey, RequestTooLarge, UnsupportedMediaType
-from tests.dialects.houses import CLIENT, KEY, doorstep
+from tests.dialects.houses import CLIENT, KEY, OWN, Front
 from tests.fakes import FakeKimi, jwt
 
 OTHER = jwt(sub="other")
@@ -33,14 +34,14 @@ def request(path: str = "/", *, headers: dict[str, str] | None = None, body: byt
 )
 def test_a_credential_is_read_from_any_of_the_headers(headers: dict[str, str], token: str) -> None:
     """In the order of the contract."""
-    (credential,) = doorstep(FakeKimi()).credentials(request(headers=headers))
+    (credential,) = Front(FakeKimi()).door.credentials(request(headers=headers))
     assert credential.token == token
 
 
 def test_a_gateway_key_opens_the_server_s_own_account() -> None:
     """Its token is not the client's."""
-    (credential,) = doorstep(FakeKimi(), api_keys=(KEY,)).credentials(request(headers={"x-api-key": KEY}))
-    assert credential.token == jwt(sub="own")
+    (credential,) = Front(FakeKimi(), api_keys=(KEY,)).door.credentials(request(headers={"x-api-key": KEY}))
+    assert credential.token == OWN
 
 
 @pytest.mark.parametrize(
@@ -55,14 +56,48 @@ def test_a_gateway_key_opens_the_server_s_own_account() -> None:
 def test_no_credential_is_refused(path: str, headers: dict[str, str], kind: type[GatewayError]) -> None:
     """Nor is one taken from the address, which ends up in logs."""
     with pytest.raises(GatewayError) as caught:
-        doorstep(FakeKimi()).credentials(request(path, headers=headers))
+        Front(FakeKimi()).door.credentials(request(path, headers=headers))
     assert type(caught.value) is kind
     assert CLIENT not in caught.value.message
 
 
+@pytest.mark.parametrize("header", SESSION_HEADERS)
+def test_a_client_may_name_its_conversation_in_a_header(header: str) -> None:
+    """Each in its own."""
+    assert Front(FakeKimi()).door.session(request(headers={header.lower(): "one"})) == "one"
+
+
+def test_the_best_header_that_can_be_used_names_the_conversation() -> None:
+    """The contract's order; a name that cannot be one does not stand in the way."""
+    door, order = Front(FakeKimi()).door, ("X-Conversation-Id", "X-OpenWebUI-Chat-Id", "x-claude-code-session-id")
+    assert (*order, "session-id") == SESSION_HEADERS
+    named = {header: f"by {header}".replace(" ", "-") for header in SESSION_HEADERS}
+    for header in SESSION_HEADERS:
+        assert door.session(request(headers=named)) == named[header]
+        named[header] = "two words"
+    assert door.session(request(headers=named)) is None
+
+
+def test_a_client_need_not_name_its_conversation() -> None:
+    """Most do not."""
+    assert Front(FakeKimi()).door.session(request()) is None
+
+
+@pytest.mark.parametrize("name", ["a", "0b5f6f0e-1c9d", "user:7/chat#1", "x" * 256])
+def test_a_name_of_visible_characters_is_taken(name: str) -> None:
+    """As it is."""
+    assert sane_session(name) == name
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a\n", "\x7f", "naïve", "x" * 257, None, 7, ["a"], {}, True])
+def test_a_name_that_cannot_be_used_is_none(name: object) -> None:
+    """It is a hint, so nobody is refused for it."""
+    assert sane_session(name) is None
+
+
 def test_a_body_is_one_json_object() -> None:
     """Read strictly."""
-    door = doorstep(FakeKimi())
+    door = Front(FakeKimi()).door
     assert door.json_object(request(body=b'{"a": 1}', kind="application/json")) == {"a": 1}
 
 
@@ -78,4 +113,4 @@ def test_a_body_is_one_json_object() -> None:
 def test_another_body_is_refused(body: bytes, kind: str, error: type[GatewayError]) -> None:
     """With the limit of the settings."""
     with pytest.raises(error):
-        doorstep(FakeKimi()).json_object(request(body=body, kind=kind))
+        Front(FakeKimi()).door.json_object(request(body=body, kind=kind))

@@ -71,7 +71,7 @@ def test_every_error_tells_whether_to_try_again(kind: type[GatewayError]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(None, "60"), (0.0, "0"), (0.2, "1"), (7.0, "7"), (7.01, "8"), (3600.0, "3600")]
+    ("seconds", "told"), [(None, "30"), (0.0, "0"), (0.2, "1"), (7.0, "7"), (7.01, "8"), (3600.0, "3600")]
 )
 def test_a_pause_is_told_in_whole_seconds(seconds: float | None, told: str) -> None:
     """HTTP knows no others; a client that comes too early is refused again."""
@@ -79,9 +79,17 @@ def test_a_pause_is_told_in_whole_seconds(seconds: float | None, told: str) -> N
     assert response.headers["Retry-After"] == told
 
 
-def test_no_pause_is_told_where_none_is_known() -> None:
-    """A made-up one would hold clients back."""
-    assert "Retry-After" not in client(raising(UpstreamUnavailable("x"))).post("/fail").headers
+@pytest.mark.parametrize("kind", list(dict.fromkeys(tree())))
+def test_the_usual_pause_is_told_where_no_other_is_known(kind: type[GatewayError]) -> None:
+    """And none where there is no usual one: a made-up one would hold clients back."""
+    told = client(raising(kind("x"))).post("/fail").headers.get("Retry-After")
+    assert told == (None if kind.pause is None else f"{kind.pause:.0f}")
+
+
+def test_a_pause_is_told_with_any_error_that_knows_one() -> None:
+    """A place in line, for instance."""
+    response = client(raising(UpstreamUnavailable("x", retry_after=5.0))).post("/fail")
+    assert response.headers["Retry-After"] == "5"
 
 
 @pytest.mark.parametrize(("path", "method"), [("/nothing", "GET"), ("/nothing", "POST"), ("/v1/secret", "DELETE")])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from flask import Response
 
-from app.chat.events import Event, Failed, Finished, Opened, Source, TextDelta, ThinkingDelta, Usage
+from app.chat.events import Event, Failed, Finished, Opened, Served, Source, TextDelta, ThinkingDelta, Usage
 from app.dialects.openai_chat.encoder import DONE, ChatEncoder
 from app.dialects.respond import Pace, respond
 from app.errors import GatewayError, RateLimitExceeded, UpstreamTimeout, UpstreamTruncated
@@ -20,7 +20,7 @@ from tests.dialects.answers import Answer
 
 KEEP_ALIVE = b": keep-alive\n\n"
 SOON = 5.0
-WHOLE = (Opened("chat-1"), TextDelta("hello"), Usage(1, 2, 3), Finished())
+WHOLE = (Served("account", 0.0), Opened("chat-1"), TextDelta("hello"), Usage(1, 2, 3), Finished())
 
 
 @dataclass
@@ -79,7 +79,15 @@ def test_a_stream_has_the_headers_of_the_contract() -> None:
     assert "Content-Length" not in headers
 
 
-@pytest.mark.parametrize("before", [(), (Opened("chat-1"),), (Opened("chat-1"), Source("https://a.example/", "A"))])
+@pytest.mark.parametrize(
+    "before",
+    [
+        (),
+        (Served("account", 0.0),),
+        (Opened("chat-1"),),
+        (Served("account", 0.0), Opened("chat-1"), Source("https://a.example/", "A")),
+    ],
+)
 @pytest.mark.parametrize("stream", [True, False])
 def test_an_early_error_has_its_true_status(before: tuple[Event, ...], *, stream: bool) -> None:
     """It is raised, and becomes a status further out."""

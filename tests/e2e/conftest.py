@@ -1,8 +1,9 @@
 """Gateways that run for the whole session, and a fresh account of the emulator for each test.
 
-Each worker refreshes on its own in this version: the vault that workers share comes with the next issue. So tests
-enter with an access token, or with the old opaque token, which may be used again and again. A rotating refresh token
-is used only where it is the point: the emulator forgives one reuse within 30 s, which is one for each of two workers.
+Conversations end with their answers at most of these gateways (`CONTINUITY=off`), so that a test sees all of an answer
+and nothing of the next one; at the `native` ones they are kept and continued, as they are by default. An account that
+has been refused is left alone for longer than QUEUE, so a test that goes on with it is told so at once and takes a new
+guest instead.
 """
 
 import itertools
@@ -22,6 +23,12 @@ QUICK = "Quick as a flash."
 GRACE, KEEPALIVE, LIMIT = 0.6, 0.3, 2.0
 """Seconds: how long a status is held back, between keep-alives, and the silence of Kimi's that is borne."""
 
+QUEUE = 5.0
+"""Seconds for which a request waits in line at the gateways of the session."""
+
+ALONE = {"CONTINUITY": "off", "QUEUE_SECONDS": str(QUEUE)}
+"""Each answer has a conversation of its own, which is deleted at its end."""
+
 NewGuest = Callable[..., Guest]
 _numbers = itertools.count(1)
 
@@ -39,14 +46,28 @@ def running(url: str, *, workers: int = 1, **settings: str) -> Iterator[Gateway]
 @pytest.fixture(scope="session")
 def connect_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
     """Two workers, refresh tokens served over the Connect protocol."""
-    with running(kimi.base_url, workers=2) as gateway:
+    with running(kimi.base_url, workers=2, **ALONE) as gateway:
         yield gateway
 
 
 @pytest.fixture(scope="session")
 def rest_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
     """Two workers, refresh tokens served by the legacy site."""
-    with running(kimi.base_url, workers=2, KIMI_PROTOCOL="rest") as gateway:
+    with running(kimi.base_url, workers=2, KIMI_PROTOCOL="rest", **ALONE) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def native_connect_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
+    """Two workers that share the conversations they keep, served over the Connect protocol."""
+    with running(kimi.base_url, workers=2, QUEUE_SECONDS=str(QUEUE)) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def native_rest_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
+    """Two workers that share the conversations they keep, served by the legacy site."""
+    with running(kimi.base_url, workers=2, KIMI_PROTOCOL="rest", QUEUE_SECONDS=str(QUEUE)) as gateway:
         yield gateway
 
 
@@ -55,11 +76,13 @@ def hasty_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
     """Holds the status longer than it waits for Kimi: a timeout has its true status also in a stream."""
     with running(
         kimi.base_url,
+        workers=1,
         GRACE_SECONDS="5",
         FIRST_BYTE_TIMEOUT="0.6",
         IDLE_TIMEOUT="0.6",
         TOTAL_TIMEOUT="2.5",
         WHOLE_ANSWER_TIMEOUT="1.8",
+        **ALONE,
     ) as gateway:
         yield gateway
 
@@ -133,6 +156,21 @@ def door(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Door]:
     token = guest.access_token if request.param == "connect" else guest.legacy_token
     with entered(gateway, guest, token) as opened:
         yield opened
+
+
+@pytest.fixture
+def native_connect(native_connect_gateway: Gateway, guest: Guest) -> Iterator[Door]:
+    """Enter over the Connect protocol where conversations are continued, with a token that rotates."""
+    with entered(native_connect_gateway, guest, guest.refresh_token) as door:
+        yield door
+
+
+@pytest.fixture(params=["connect", "rest"])
+def native(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Door]:
+    """Enter over each protocol in turn where conversations are continued, with a token that rotates."""
+    gateway: Gateway = request.getfixturevalue(f"native_{request.param}_gateway")
+    with entered(gateway, guest, guest.refresh_token) as door:
+        yield door
 
 
 @pytest.fixture

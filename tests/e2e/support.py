@@ -11,13 +11,15 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from openai import DefaultHttpxClient, OpenAI
+from openai.types.chat import ChatCompletionMessageParam
 
 from emulator.client import AccountTokens, ChatView, EmulatorControl, LogEntry
 from scripts.serving import Server
@@ -29,6 +31,7 @@ PATIENCE = 5.0
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """All is plain HTTP here, and loading the usual certificates for each client takes longer than most tests."""
 
+_T = TypeVar("_T")
 _POLL = 0.04
 _COMPLETIONS = ("ChatService/Chat", "/completion/stream")
 
@@ -39,6 +42,12 @@ def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
     while not (true := condition()) and time.monotonic() < deadline:
         time.sleep(_POLL)
     return true
+
+
+def at_once(*calls: Callable[[], _T]) -> list[_T]:
+    """Do all these at the same time, each in a thread; give their results in the same order."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(lambda call: call(), calls))
 
 
 class Guest:
@@ -79,6 +88,12 @@ class Guest:
         """The user text of the only request for an answer, in either protocol."""
         return text_of(self.asked())
 
+    def asked_texts(self) -> list[str]:
+        """The user text of every request for an answer, oldest first."""
+        requests = [entry["request"] for entry in self.completions()]
+        assert all(isinstance(request, dict) for request in requests)
+        return [text_of(request) for request in requests if isinstance(request, dict)]
+
     def chats(self) -> list[ChatView]:
         """Every chat of this account, deleted ones included."""
         return [chat for chat in self._kimi.chats() if chat["account"] == self.name]
@@ -86,6 +101,22 @@ class Guest:
     def all_deleted(self, count: int = 1) -> bool:
         """Wait until the account has so many chats and none is left."""
         return until(lambda: [chat["deleted"] for chat in self.chats()] == [True] * count)
+
+    def left(self) -> list[ChatView]:
+        """The chats of this account that are not deleted."""
+        return [chat for chat in self.chats() if not chat["deleted"]]
+
+    def delete_by_hand(self, chat_id: str) -> None:
+        """Delete a chat as its owner would in the browser."""
+        by_connect = "-" in chat_id  # the legacy site has ids of another look
+        path = "/apiv2/kimi.chat.v1.ChatService/DeleteChat" if by_connect else f"/api/chat/{chat_id}"
+        parts = urlsplit(self._kimi.base_url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+        headers = {"Authorization": f"Bearer {self.access_token}", "Content-Type": "application/json"}
+        body = json.dumps({"chat_id": chat_id})
+        with closing(connection):
+            connection.request("POST" if by_connect else "DELETE", path, body, headers)
+            assert connection.getresponse().status == 200
 
     def _is_mine(self, entry: LogEntry) -> bool:
         if entry["account"] == self.name:
@@ -254,6 +285,12 @@ class Gateway:
         """Ask for a streamed answer, or with `stream=False` for one that has not come yet."""
         return self.stream("POST", "/v1/chat/completions", token=token, body=asking(**{"stream": True, **fields}))
 
+    def check(self, token: str) -> dict[str, Any]:
+        """What POST /token/check has to say of a token, or of a list of them."""
+        reply = self.request("POST", "/token/check", body={"token": token})
+        assert reply.status == 200
+        return reply.json()
+
     def stream(
         self,
         method: str,
@@ -302,6 +339,42 @@ class Door:
     def streamed(self, **fields: object) -> RawStream:
         """An answer as it arrives."""
         return self.gateway.chat_stream(self.token, **fields)
+
+
+@dataclass
+class Talk:
+    """A conversation as clients keep it: the whole history goes with every question.
+
+    `asks` are more arguments of the SDK's call, the same with every question.
+    """
+
+    client: OpenAI
+    stream: bool = False
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    history: list[ChatCompletionMessageParam] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """What was said so far, by either side."""
+        return [str(message["content"]) for message in self.history if "content" in message]
+
+    def say(self, text: str) -> str:
+        """Ask, and take the answer into the history."""
+        question: ChatCompletionMessageParam = {"role": "user", "content": text}
+        answer = self._asked([*self.history, question])
+        self.history += [question, {"role": "assistant", "content": answer}]
+        return answer
+
+    def up_to(self, messages: int) -> "Talk":
+        """The same conversation as it was after so many messages, to go on with in another way."""
+        return Talk(self.client, self.stream, self.asks, self.history[:messages])
+
+    def _asked(self, messages: list[ChatCompletionMessageParam]) -> str:
+        fields: dict[str, Any] = {"model": "kimi", "messages": messages, **self.asks}
+        if not self.stream:
+            return str(self.client.chat.completions.create(**fields).choices[0].message.content)
+        with self.client.chat.completions.create(**fields, stream=True) as stream:
+            return "".join(choice.delta.content or "" for chunk in stream for choice in chunk.choices)
 
 
 Enter = Callable[[Gateway, Guest, str], Door]

@@ -219,41 +219,46 @@ def test_ping(connect_gateway: Gateway) -> None:
     assert (reply.status, reply.body) == (200, b"pong")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes(cut_off_gateway: Gateway, path: str) -> None:
-    """The probes are JSON, and good also where Kimi is out of reach."""
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/healthz", {"status": "ok"}), ("/readyz", {"status": "ready", "state": "sqlite", "warnings": []})],
+)
+def test_probes(cut_off_gateway: Gateway, path: str, told: dict[str, object]) -> None:
+    """The probes are good also where Kimi is out of reach; readiness tells where state is kept."""
     reply = cut_off_gateway.request("GET", path)
-    assert reply.status == 200
-    assert reply.json()["status"]
+    assert (reply.status, reply.json()) == (200, told)
 
 
 @pytest.mark.parametrize("kind", ["access", "refresh", "legacy"])
 def test_a_live_token(connect_gateway: Gateway, guest: Guest, kind: str) -> None:
     """POST /token/check knows each kind of token as live."""
-    reply = connect_gateway.request("POST", "/token/check", body={"token": getattr(guest, f"{kind}_token")})
-    assert (reply.status, reply.json()["live"]) == (200, True)
+    found = connect_gateway.check(getattr(guest, f"{kind}_token"))
+    assert (found["live"], found["reason"], found["kind"]) == (True, "ok", kind)
 
 
 def test_a_live_token_of_the_legacy_site(rest_gateway: Gateway, guest: Guest) -> None:
     """POST /token/check works over the legacy protocol too."""
-    reply = rest_gateway.request("POST", "/token/check", body={"token": guest.legacy_token})
-    assert (reply.status, reply.json()["live"]) == (200, True)
+    found = rest_gateway.check(guest.legacy_token)
+    assert (found["live"], found["reason"], found["kind"]) == (True, "ok", "legacy")
 
 
-@pytest.mark.parametrize("kind", ["access", "refresh", "legacy"])
-@pytest.mark.parametrize("state", ["revoked"])
-def test_a_dead_token(connect_gateway: Gateway, guest: Guest, kind: str, state: str) -> None:
-    """POST /token/check knows a token that Kimi refuses as dead."""
-    guest.change(state=state)
-    reply = connect_gateway.request("POST", "/token/check", body={"token": getattr(guest, f"{kind}_token")})
-    assert (reply.status, reply.json()["live"]) == (200, False)
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("access", "token_expired"), ("refresh", "refresh_refused"), ("legacy", "refresh_refused")],
+)
+def test_a_dead_token(connect_gateway: Gateway, guest: Guest, kind: str, reason: str) -> None:
+    """POST /token/check knows a token that Kimi refuses as dead, and says what to do."""
+    guest.change(state="revoked")
+    found = connect_gateway.check(getattr(guest, f"{kind}_token"))
+    assert (found["live"], found["reason"]) == (False, reason)
+    assert "log in again" in found["remedy"].lower()
 
 
 @pytest.mark.parametrize("token", ["", "x", "has spaces in the middle of it", "ключ" * 10])
 def test_a_token_that_cannot_be_one(connect_gateway: Gateway, token: str) -> None:
     """POST /token/check calls a malformed token dead, without asking anybody."""
-    reply = connect_gateway.request("POST", "/token/check", body={"token": token})
-    assert (reply.status, reply.json()["live"]) == (200, False)
+    found = connect_gateway.check(token)
+    assert (found["live"], found["reason"]) == (False, "token_malformed")
 
 
 @pytest.mark.parametrize("body", [{}, {"token": None}, {"token": 5}, {"token": ["a"]}])
@@ -264,9 +269,10 @@ def test_a_check_without_a_token(connect_gateway: Gateway, body: object) -> None
 
 
 def test_a_check_that_cannot_be_made(cut_off_gateway: Gateway, guest: Guest) -> None:
-    """Where Kimi is out of reach nothing can be said of a token: 503, not dead."""
-    reply = cut_off_gateway.request("POST", "/token/check", body={"token": guest.access_token})
-    assert (reply.status, reply.error["code"]) == (503, "upstream_unavailable")
+    """Where Kimi is out of reach the network is blamed and not the token."""
+    found = cut_off_gateway.check(guest.access_token)
+    assert (found["live"], found["reason"]) == (False, "network_blocked")
+    assert "log in" not in found["remedy"].lower()
 
 
 def test_no_request_of_this_folder_was_a_500(connect_gateway: Gateway, rest_gateway: Gateway) -> None:

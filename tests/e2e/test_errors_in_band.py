@@ -1,13 +1,15 @@
 """Failures after the first word: told in the stream, and nothing after them that looks like success."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from openai import APIError, APIStatusError
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.e2e.support import Door, Piece
+from tests.e2e.conftest import NewGuest
+from tests.e2e.support import Door, Gateway, Guest, Piece, entered
 
 pytestmark = pytest.mark.e2e
 
@@ -60,10 +62,15 @@ def check_stream(pieces: list[Piece], code: str) -> None:
     assert not any("[DONE]" in piece.line for piece in pieces)
 
 
-def check(door: Door, faults: dict[str, Any], status: int, code: str) -> None:
-    """Play one fault raw, through the SDK and whole."""
-    plan = {"text": TEXT, "faults": faults}
-    door.guest.plan(plan, plan, plan)
+def failing(new_guest: NewGuest, faults: dict[str, Any]) -> Guest:
+    """Make an account whose answers fail: one for each request, because it may be left alone after the first."""
+    guest = new_guest()
+    guest.plan({"text": TEXT, "faults": faults}, repeat=True)
+    return guest
+
+
+def check_raw(door: Door, code: str) -> None:
+    """Look at the stream itself."""
     with door.streamed() as stream:
         assert stream.response.status == 200
         pieces = list(stream.pieces())
@@ -72,6 +79,9 @@ def check(door: Door, faults: dict[str, Any], status: int, code: str) -> None:
     assert said
     assert (TEXT + "xxx").startswith(said[: len(TEXT)])
 
+
+def check_streamed(door: Door, code: str) -> None:
+    """See the stream as the SDK does."""
     with (
         pytest.raises(APIError) as told,
         door.client.chat.completions.create(model="kimi", messages=HI, stream=True) as answer,
@@ -80,23 +90,44 @@ def check(door: Door, faults: dict[str, Any], status: int, code: str) -> None:
     assert told.value.code == code
     assert not isinstance(told.value, APIStatusError)  # it has no status: that was 200
 
+
+def check_whole(door: Door, status: int, code: str) -> None:
+    """See the answer that is no stream."""
     with pytest.raises(APIStatusError) as refused:
         door.client.chat.completions.create(model="kimi", messages=HI)
     assert (refused.value.status_code, refused.value.code) == (status, code)
-    assert len(door.guest.completions()) == 3
-    assert door.guest.all_deleted(3)
+
+
+def check(gateway: Gateway, guests: list[Guest], tokens: list[str], status: int, code: str) -> None:
+    """Meet one fault raw, through the SDK and whole; each time with one completion and nothing left of it."""
+    checks: list[Callable[[Door], None]] = [
+        lambda door: check_raw(door, code),
+        lambda door: check_streamed(door, code),
+        lambda door: check_whole(door, status, code),
+    ]
+    for guest, token, look in zip(guests, tokens, checks, strict=True):
+        with entered(gateway, guest, token) as door:
+            look(door)
+        assert len(guest.completions()) == 1
+        assert guest.all_deleted()
 
 
 @pytest.mark.parametrize(("faults", "status", "code"), CONNECT, ids=_ids(CONNECT))
-def test_the_connect_site_fails_in_the_middle(connect: Door, faults: dict[str, Any], status: int, code: str) -> None:
+def test_the_connect_site_fails_in_the_middle(
+    connect_gateway: Gateway, new_guest: NewGuest, faults: dict[str, Any], status: int, code: str
+) -> None:
     """A stream that has begun ends with an in-band error; a whole answer has the true status."""
-    check(connect, faults, status, code)
+    guests = [failing(new_guest, faults) for _ in range(3)]
+    check(connect_gateway, guests, [guest.access_token for guest in guests], status, code)
 
 
 @pytest.mark.parametrize(("faults", "status", "code"), LEGACY, ids=_ids(LEGACY))
-def test_the_legacy_site_fails_in_the_middle(rest: Door, faults: dict[str, Any], status: int, code: str) -> None:
+def test_the_legacy_site_fails_in_the_middle(
+    rest_gateway: Gateway, new_guest: NewGuest, faults: dict[str, Any], status: int, code: str
+) -> None:
     """The same over the legacy protocol."""
-    check(rest, faults, status, code)
+    guests = [failing(new_guest, faults) for _ in range(3)]
+    check(rest_gateway, guests, [guest.legacy_token for guest in guests], status, code)
 
 
 def test_a_legacy_stream_without_its_end_mark(rest: Door) -> None:

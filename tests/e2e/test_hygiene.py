@@ -179,12 +179,13 @@ def test_one_refresh_for_many_at_once(hasty_gateway: Gateway, guest: Guest) -> N
     assert replies == [200] * 8
     assert guest.all_deleted(8)
     calls = made(guest)
-    assert {name: calls.count(name) for name in set(calls)} == {
+    deletions = {"DeleteChat", "BatchDeleteChats"}  # one by one or together, as they come to their ends
+    assert {name: calls.count(name) for name in set(calls) - deletions} == {
         "RefreshToken": 1,
         "GetAvailableModels": 1,
         "Chat": 8,
-        "DeleteChat": 8,
     }
+    assert 1 <= len([name for name in calls if name in deletions]) <= 8
 
 
 def test_the_calls_of_a_conversation(hasty_gateway: Gateway, guest: Guest) -> None:
@@ -213,14 +214,15 @@ def test_the_calls_of_a_stall(hasty: Door, stream: bool) -> None:  # noqa: FBT00
     assert made(hasty.guest) == ["GetAvailableModels", "Chat", "CancelChat", "DeleteChat"]
 
 
-def test_the_calls_of_a_refusal(connect: Door) -> None:
-    """Where no chat came about there is nothing to stop or delete."""
+def test_the_calls_of_a_refusal(connect: Door, new_guest: NewGuest) -> None:
+    """Where no chat came about there is nothing to stop or delete, and the account is left alone after it."""
     connect.guest.plan({"faults": {"overload_trailer": True}}, {"text": QUICK})
     assert connect.whole().status == 429
-    assert connect.whole().status == 200
-    assert connect.guest.all_deleted()
-    calls = made(connect.guest)
-    assert (calls.count("Chat"), calls.count("DeleteChat"), calls.count("CancelChat")) == (2, 1, 0)
+    assert connect.whole().status == 429
+    other = new_guest()
+    assert connect.gateway.chat(other.access_token).status == 200
+    assert other.all_deleted()  # by now, a call about the refused one would have been made as well
+    assert made(connect.guest) == ["GetAvailableModels", "Chat"]
 
 
 def test_the_calls_of_the_legacy_site(rest: Door) -> None:

@@ -10,7 +10,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from emulator.client import EmulatorControl
-from tests.e2e.conftest import GRACE, KEEPALIVE, LIMIT, running
+from tests.e2e.conftest import ALONE, GRACE, KEEPALIVE, LIMIT, running
 from tests.e2e.support import Door, Guest, Piece, RawStream, capture, until
 
 pytestmark = pytest.mark.e2e
@@ -247,7 +247,7 @@ def test_a_hang_up_just_before_the_chat_is_known(connect: Door) -> None:
 def test_a_stop_lets_answers_end(kimi: EmulatorControl, guest: Guest) -> None:
     """On SIGTERM a running answer goes on to its end, and its conversation is deleted."""
     guest.plan({"text": "0123456789", "piece": 1, "delay": 0.15})
-    with running(kimi.base_url) as gateway:
+    with running(kimi.base_url, workers=1, **ALONE) as gateway:
         with gateway.chat_stream(guest.access_token) as stream:
             assert stream.response.status == 200
             gateway.server.process.send_signal(signal.SIGTERM)

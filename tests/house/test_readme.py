@@ -121,6 +121,22 @@ def test_curl_example_gets_an_answer(readme: str, kimi: EmulatorControl, gateway
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize("readme", READMES)
+def test_doctor_examines_a_token(readme: str, kimi: EmulatorControl, tmp_path: Path) -> None:
+    """The doctor's command finds a good token good."""
+    (command,) = (block for block in blocks(readme, "sh") if "doctor" in block)
+    command = command.replace("YOUR_KIMI_TOKEN", kimi.account().refresh_token)
+    command = command.replace(".venv/bin/flask", f"'{sys.executable}' -m flask")
+    hosts = {"KIMI_WEB_URL": kimi.base_url, "KIMI_AUTH_URL": kimi.base_url}
+    environment = {**os.environ, **hosts, "DATABASE_PATH": str(tmp_path / "state.sqlite3")}
+
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[-2:] == ["yes", "ok"]
+
+
+@pytest.mark.e2e
 def test_demo_shows_a_streamed_answer() -> None:
     """`make demo` ends well and shows an answer."""
     done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -131,11 +147,16 @@ def test_demo_shows_a_streamed_answer() -> None:
 
 @pytest.mark.e2e
 def test_run_serves_without_configuration(tmp_path: Path) -> None:
-    """`make run` serves with nothing set but the port, and ends when it is told to."""
+    """`make run` serves with nothing set but the port, and ends when it is told to.
+
+    Its state is kept elsewhere, because the one beside the program may be in use.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    state = tmp_path / "instance" / "state.sqlite3"
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "PORT": str(port)}
+    environment["DATABASE_PATH"] = str(state)
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(["make", "run"], cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -144,6 +165,7 @@ def test_run_serves_without_configuration(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(40)
+    assert state.exists()
 
 
 def answer_of(url: str, process: subprocess.Popen[bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import socketserver
 import ssl
@@ -38,6 +39,10 @@ class Peer:
     def send(self, data: bytes) -> None:
         """Write to the client."""
         self._connection.sendall(data)
+
+    def send_beneath_tls(self, data: bytes) -> None:
+        """Write to the client's socket as if there were no TLS."""
+        os.write(self._connection.fileno(), data)
 
     def wait_for_end(self) -> bool:
         """Whether the client closes its end within some seconds."""

@@ -162,7 +162,7 @@ def lines(*events: object) -> bytes:
 
 def decode_legacy(chunks: Iterable[bytes]) -> list[Seen]:
     """What the legacy decoder makes of a body."""
-    return run(RestDecoder(CHAT_ID), chunks)
+    return run(RestDecoder(), chunks)
 
 
 # --- Captures ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.chat.request import Continuation
 from app.errors import UpstreamProtocolError
 from app.kimi.connect import (
     STREAM_TYPE,
@@ -27,7 +28,7 @@ SITE: Final = "https://www.kimi.example"
 PLAN: Final = ConnectPlan(scenario="SCENARIO_K2D5")
 
 
-def framed(plan: ConnectPlan = PLAN, continues: tuple[str, str | None] | None = None) -> dict[str, Any]:
+def framed(plan: ConnectPlan = PLAN, continues: Continuation | None = None) -> dict[str, Any]:
     """The JSON inside the one frame of a chat request."""
     body = chat_request(SITE, "the-token", plan, "Hi 你好", continues).body
     assert body is not None
@@ -67,7 +68,7 @@ def test_every_option() -> None:
         effort="REASONING_EFFORT_MAX",
         tools=("TOOL_TYPE_SEARCH", "TOOL_TYPE_ASK_USER"),
     )
-    assert framed(plan, ("chat-1", "message-1")) == {
+    assert framed(plan, Continuation("chat-1", "message-1")) == {
         "scenario": "SCENARIO_OK_COMPUTER",
         "chat_id": "chat-1",
         "tools": [{"type": "TOOL_TYPE_SEARCH", "search": {}}, {"type": "TOOL_TYPE_ASK_USER"}],
@@ -92,7 +93,7 @@ def test_every_option() -> None:
 
 def test_chat_without_a_known_tip() -> None:
     """A chat whose last message is not known is continued by its id alone."""
-    body = framed(continues=("chat-1", None))
+    body = framed(continues=Continuation("chat-1"))
     assert body["chat_id"] == "chat-1"
     assert "parent_id" not in body["message"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
 from app.errors import (
@@ -14,6 +16,7 @@ from app.errors import (
     PlanRequired,
     RateLimitExceeded,
     TokenExpired,
+    UpstreamBlocked,
     UpstreamBusy,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -137,21 +140,54 @@ def test_json_answers(answer: HttpAnswer, kind: type[GatewayError]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "of_a_page", "of_nothing"),
     [
-        (200, UpstreamProtocolError),
-        (302, UpstreamProtocolError),
-        (400, UpstreamProtocolError),
-        (401, TokenExpired),
-        (403, UpstreamProtocolError),
-        (404, UpstreamProtocolError),
-        (429, RateLimitExceeded),
-        (500, UpstreamUnavailable),
-        (502, UpstreamUnavailable),
-        (504, UpstreamUnavailable),
+        (200, UpstreamBlocked, UpstreamProtocolError),
+        (302, UpstreamBlocked, UpstreamProtocolError),
+        (400, UpstreamBlocked, UpstreamProtocolError),
+        (401, TokenExpired, TokenExpired),
+        (403, UpstreamBlocked, UpstreamProtocolError),
+        (404, UpstreamBlocked, UpstreamProtocolError),
+        (429, RateLimitExceeded, RateLimitExceeded),
+        (500, UpstreamUnavailable, UpstreamUnavailable),
+        (502, UpstreamUnavailable, UpstreamUnavailable),
+        (504, UpstreamUnavailable, UpstreamUnavailable),
     ],
 )
-def test_pages(status: int, kind: type[GatewayError]) -> None:
-    """A page comes from what stands between: a 403 of it does not restrict the account."""
-    assert type(from_answer(page(status))) is kind
-    assert type(from_answer(HttpAnswer(status, {}, b""))) is kind
+def test_pages(status: int, of_a_page: type[GatewayError], of_nothing: type[GatewayError]) -> None:
+    """A page comes from what stands between: a 403 of it does not restrict the account, it blocks the way."""
+    assert type(from_answer(page(status))) is of_a_page
+    assert type(from_answer(HttpAnswer(status, {}, b""))) is of_nothing
+
+
+def test_a_page_is_not_quoted() -> None:
+    """It may hold anything, also the address of whoever asks."""
+    assert "Just a moment" not in from_answer(page(403)).message
+
+
+RESETS: Final = "2026-07-29T11:58:03.964Z"
+RESETS_AT: Final = 1_785_326_283.964
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "resource_exhausted", "resetTime": RESETS},
+        {"code": "resource_exhausted", "reset_time": RESETS},
+        {"code": "resource_exhausted", "debug": {"resetTime": RESETS}},
+        debugged("resource_exhausted", resetTime=RESETS),
+        debugged("resource_exhausted", reason="REASON_X_OVERLOADED", resetTime=RESETS),
+        {**debugged("resource_exhausted", resetTime=RESETS), "resetTime": "2030-01-01T00:00:00Z"},
+    ],
+)
+def test_a_quota_is_full_again_when_kimi_says(error: dict[str, object]) -> None:
+    """Wherever it says so, the details first."""
+    assert from_object(error).resets_at == pytest.approx(RESETS_AT)
+    assert from_answer(json_answer(error, 429)).resets_at == pytest.approx(RESETS_AT)
+    assert from_answer(json_answer({"error": error}, 429)).resets_at == pytest.approx(RESETS_AT)
+
+
+@pytest.mark.parametrize("resets", [None, "", "soon", 1_785_326_283, "2026-07-29", "2026-07-29T11:58:03", {}, [RESETS]])
+def test_a_reset_that_cannot_be_read_is_not_told(resets: object) -> None:
+    """A moment without its zone is none."""
+    assert from_object(debugged("resource_exhausted", resetTime=resets)).resets_at is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 
@@ -9,12 +11,15 @@ import pytest
 
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, Finished, Opened, TextDelta
+from app.chat.request import Continuation
 from app.errors import (
     ClientGone,
     ConversationNotFound,
     GatewayError,
     RateLimitExceeded,
+    SecondStreamRefused,
     TokenExpired,
+    UpstreamBlocked,
     UpstreamBusy,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -32,6 +37,13 @@ OPENED = frame({"chat": {"id": "chat-1"}})
 MESSAGE = frame({"message": {"id": "message-1", "role": "assistant", "status": "MESSAGE_STATUS_GENERATING"}})
 HELLO = frame({"block": {"id": "1", "text": {"content": "hello"}}})
 DONE = frame({"done": {}})
+
+
+def trailer(value: object) -> bytes:
+    """The last frame of a Connect stream, with something in it."""
+    return b"\x02" + frame(value)[1:]
+
+
 HTML = HttpAnswer(403, {"content-type": "text/html"}, b"<html>")
 
 
@@ -49,18 +61,22 @@ END: dict[str, object] = {"event": "all_done"}
 Respond = Callable[[HttpRequest], Reply]
 
 
-def connect(respond: Respond | Reply, conversation_id: str | None = None) -> tuple[ConnectExchange, FakeTransport]:
+CHAT = Continuation("chat-9")
+TIP = Continuation("chat-9", "tip")
+
+
+def connect(respond: Respond | Reply, continues: Continuation | None = None) -> tuple[ConnectExchange, FakeTransport]:
     """An exchange over Connect; every call that is not scripted succeeds."""
     transport = scripted("/Chat", respond)
-    return ConnectExchange(transport, Ask("hi", SITE, "token", conversation_id), ConnectPlan("SCENARIO_K3")), transport
+    return ConnectExchange(transport, Ask("hi", SITE, "token", continues), ConnectPlan("SCENARIO_K3")), transport
 
 
 def rest(
-    respond: Respond | Reply, conversation_id: str | None = None, plan: RestPlan | None = None
+    respond: Respond | Reply, continues: Continuation | None = None, plan: RestPlan | None = None
 ) -> tuple[RestExchange, FakeTransport]:
     """An exchange over the legacy protocol; every call that is not scripted succeeds."""
     transport = scripted("/stream", respond)
-    return RestExchange(transport, Ask("hi", SITE, "token", conversation_id), plan or RestPlan()), transport
+    return RestExchange(transport, Ask("hi", SITE, "token", continues), plan or RestPlan()), transport
 
 
 def scripted(stream: str, respond: Respond | Reply) -> FakeTransport:
@@ -101,7 +117,7 @@ def test_connect_answers_the_last_message_of_a_conversation() -> None:
     """Its id is looked up first."""
     listed = json_answer({"messages": [{"id": "u", "role": "user"}, {"id": "tip", "role": "assistant"}]})
     stream = Streamed([HELLO, TRAILER])
-    exchange, transport = connect(lambda r: stream if r.url.endswith("/Chat") else listed, "chat-9")
+    exchange, transport = connect(lambda r: stream if r.url.endswith("/Chat") else listed, CHAT)
     assert events_of(exchange)[-1] == Finished()
     assert transport.calls == ["ListMessages", "Chat"]
     body = json.loads((transport.requests[1].body or b"")[5:])
@@ -109,16 +125,28 @@ def test_connect_answers_the_last_message_of_a_conversation() -> None:
     assert exchange.conversation_id == "chat-9"
 
 
+def test_connect_asks_for_no_message_that_is_told() -> None:
+    """Whoever has just read the last answer knows where it stands: one call less."""
+    exchange, transport = connect(Streamed([HELLO, TRAILER]), TIP)
+    assert events_of(exchange)[-1] == Finished()
+    assert transport.calls == ["Chat"]
+    body = json.loads((transport.requests[0].body or b"")[5:])
+    assert [body["chat_id"], body["message"]["parent_id"]] == ["chat-9", "tip"]
+
+
 def test_connect_goes_on_without_the_call_that_lists_messages() -> None:
     """Another site may not know it."""
     stream = Streamed([HELLO, TRAILER])
-    exchange, _ = connect(lambda r: stream if r.url.endswith("/Chat") else HttpAnswer(404, {}, b""), "chat-9")
+    exchange, transport = connect(lambda r: stream if r.url.endswith("/Chat") else HttpAnswer(404, {}, b""), CHAT)
     assert events_of(exchange)[-1] == Finished()
+    body = json.loads((transport.requests[1].body or b"")[5:])
+    assert body["chat_id"] == "chat-9"
+    assert "parent_id" not in body["message"]
 
 
 def test_connect_does_not_ask_for_a_conversation_that_is_not_there() -> None:
     """Its loss is told before a turn is spent."""
-    exchange, transport = connect(lambda _: json_answer({"code": "not_found"}, 404), "chat-9")
+    exchange, transport = connect(lambda _: json_answer({"code": "not_found"}, 404), CHAT)
     with pytest.raises(ConversationNotFound):
         events_of(exchange)
     assert transport.calls == ["ListMessages"]
@@ -129,8 +157,8 @@ def test_connect_does_not_ask_for_a_conversation_that_is_not_there() -> None:
     [
         (json_answer({"code": "unauthenticated"}, 401), TokenExpired),
         (HttpAnswer(401, {}, b""), TokenExpired),
-        (HTML, UpstreamProtocolError),
-        (HttpAnswer(200, {"content-type": "text/html"}, b"<html>"), UpstreamProtocolError),
+        (HTML, UpstreamBlocked),
+        (HttpAnswer(200, {"content-type": "text/html"}, b"<html>"), UpstreamBlocked),
         (json_answer({"code": "resource_exhausted"}), RateLimitExceeded),
         (HttpAnswer(502, {}, b""), UpstreamUnavailable),
         (Streamed([OPENED, HELLO]), UpstreamTruncated),
@@ -143,9 +171,9 @@ def test_connect_s_failures_are_the_last_event(reply: Reply, kind: type[GatewayE
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("17", 17.0), ("soon", 60.0), ("", 60.0), ("-1", 60.0), ("\u0661", 60.0)]
+    ("value", "seconds"), [("17", 17.0), ("0", 0.0), ("soon", None), ("", None), ("-1", None), ("\u0661", None)]
 )
-def test_a_pause_that_kimi_asks_for_is_passed_on(value: str, seconds: float) -> None:
+def test_a_pause_that_kimi_asks_for_is_passed_on(value: str, seconds: float | None) -> None:
     """If it is a number of seconds."""
     reply = HttpAnswer(429, {"retry-after": value}, b"")
     assert error_of(events_of(connect(reply)[0])).retry_after == seconds
@@ -196,27 +224,61 @@ def test_connect_stops_nothing_before_it_began() -> None:
     """Nothing was sent."""
     exchange, transport = connect(Streamed([]))
     exchange.stop("fresh")
-    exchange.delete("fresh")
     assert transport.calls == []
 
 
-def test_connect_deletes_its_conversation() -> None:
-    """With a fresh token."""
-    exchange, transport = connect(Streamed([OPENED + HELLO + TRAILER]))
-    events_of(exchange)
-    exchange.delete("fresh")
-    assert transport.bodies("DeleteChat") == [{"chat_id": "chat-1"}]
-    assert transport.requests[-1].headers["Authorization"] == "Bearer fresh"
-
-
-def test_a_deletion_that_fails_says_so() -> None:
+def test_a_stop_that_fails_says_so() -> None:
     """It is tried again then."""
-    exchange, _ = connect(
-        lambda r: Streamed([OPENED, TRAILER]) if r.url.endswith("/Chat") else HttpAnswer(500, {}, b"")
-    )
-    events_of(exchange)
+    stream = Streamed([OPENED + MESSAGE + HELLO])
+    exchange, _ = connect(lambda r: stream if r.url.endswith("/Chat") else HttpAnswer(500, {}, b""))
+    next(exchange.events(Cancellation()))
     with pytest.raises(UpstreamUnavailable):
-        exchange.delete("fresh")
+        exchange.stop("fresh")
+
+
+def test_connect_runs_from_its_message_to_its_end() -> None:
+    """Before it there is nothing that could be named to Kimi, after it nothing to stop."""
+    exchange, _ = connect(Streamed([OPENED, MESSAGE, HELLO, TRAILER]))
+    seen = [exchange.running]
+    seen += [exchange.running for _ in exchange.events(Cancellation())]
+    assert seen == [False, False, True, False]
+
+
+@pytest.mark.parametrize("chunks", [[OPENED + MESSAGE + HELLO], [OPENED + MESSAGE + HELLO, UpstreamTimeout("late")]])
+def test_an_answer_that_broke_off_may_still_run(chunks: list[bytes | GatewayError]) -> None:
+    """Kimi may not have noticed that nobody listens."""
+    exchange, _ = connect(Streamed(chunks))
+    with contextlib.suppress(UpstreamTimeout):
+        events_of(exchange)
+    assert exchange.running
+
+
+@pytest.mark.parametrize(
+    "end",
+    [TRAILER, DONE + TRAILER, trailer({"error": {"code": "unavailable"}}), frame({"error": {"code": "internal"}})],
+)
+def test_what_kimi_has_ended_does_not_run(end: bytes) -> None:
+    """Also where it ended with an error."""
+    exchange, _ = connect(Streamed([OPENED + MESSAGE + HELLO, end]))
+    events_of(exchange)
+    assert not exchange.running
+
+
+@pytest.mark.parametrize("continues", [None, CHAT, TIP])
+def test_the_next_turn_goes_to_the_message_just_written(continues: Continuation | None) -> None:
+    """In the conversation that was opened or continued."""
+    exchange, _ = connect(Streamed([*([] if continues else [OPENED]), MESSAGE + HELLO, TRAILER]), continues)
+    assert exchange.tip is None
+    events_of(exchange)
+    assert exchange.tip == Continuation("chat-9" if continues else "chat-1", "message-1")
+
+
+@pytest.mark.parametrize("chunks", [[OPENED + HELLO, TRAILER], [MESSAGE + HELLO, TRAILER], []])
+def test_there_is_no_next_turn_without_both_ids(chunks: list[bytes]) -> None:
+    """A chat continued without its last message might go on at another place."""
+    exchange, _ = connect(Streamed(chunks))
+    events_of(exchange)
+    assert exchange.tip is None
 
 
 # --- The legacy site ---------------------------------------------------------------------------------------
@@ -234,22 +296,22 @@ def test_the_legacy_site_takes_two_calls() -> None:
 
 def test_the_legacy_site_continues_a_conversation_by_its_id() -> None:
     """No other is opened."""
-    exchange, transport = rest(sse(cmpl("hello"), END), "chat-9")
-    assert Opened("chat-9") in events_of(exchange)
+    exchange, transport = rest(sse(cmpl("hello"), END), CHAT)
+    assert events_of(exchange) == [Opened("chat-9"), TextDelta("hello"), Finished()]
     assert [r.url.removeprefix(SITE) for r in transport.requests] == ["/api/chat/chat-9/completion/stream"]
 
 
 def test_an_answer_at_the_output_limit_is_continued() -> None:
     """The two bodies are one answer."""
     bodies = iter([sse({"event": "req", "id": "seg"}, cmpl("hel"), {"event": "length"}, END), sse(cmpl("lo"), END)])
-    exchange, transport = rest(lambda _: next(bodies), "chat-9")
+    exchange, transport = rest(lambda _: next(bodies), CHAT)
     assert events_of(exchange) == [Opened("chat-9"), TextDelta("hel"), TextDelta("lo"), Finished()]
     assert [json.loads(r.body or b"").get("segment_id") for r in transport.requests] == [None, "seg"]
 
 
 def test_an_answer_is_not_continued_for_ever() -> None:
     """It ends where the limit ended it."""
-    exchange, transport = rest(sse({"event": "req", "id": "seg"}, cmpl("a"), {"event": "length"}, END), "chat-9")
+    exchange, transport = rest(sse({"event": "req", "id": "seg"}, cmpl("a"), {"event": "length"}, END), CHAT)
     assert events_of(exchange)[-1] == Finished("length")
     assert len(transport.requests) == MAX_CONTINUATIONS
 
@@ -258,8 +320,8 @@ def test_an_answer_is_not_continued_for_ever() -> None:
     ("reply", "kind"),
     [
         (HttpAnswer(401, {}, b""), TokenExpired),
-        (HTML, UpstreamProtocolError),
-        (json_answer({"error_type": "chat.user_stream_pushing"}, 400), RateLimitExceeded),
+        (HTML, UpstreamBlocked),
+        (json_answer({"error_type": "chat.user_stream_pushing"}, 400), SecondStreamRefused),
         (sse(cmpl("hello")), UpstreamTruncated),
         (sse({"event": "error", "error": {"error_type": "auth.token.invalid"}}), TokenExpired),
     ],
@@ -290,21 +352,81 @@ def test_research_is_not_begun_without_a_turn_left(usage: dict[str, object], cal
     assert transport.calls == (calls or ["usage", "chat", "stream"])
 
 
-def test_the_legacy_site_deletes_its_conversation() -> None:
-    """Stopping it needs no call."""
+def test_the_legacy_site_tells_of_a_conversation_as_soon_as_it_is_there() -> None:
+    """Whoever reads the events can write it down before anything else may go wrong."""
     exchange, transport = rest(sse(cmpl("hello"), END))
+    events = exchange.events(Cancellation())
+    assert next(events) == []
+    assert exchange.conversation_id == "chat-1"
+    assert transport.calls == ["chat"]
+    assert next(events) == [Opened("chat-1")]
+
+
+@pytest.mark.parametrize("reply", [HttpAnswer(500, {}, b""), UpstreamTimeout("late"), UpstreamUnavailable("closed")])
+def test_a_conversation_of_the_legacy_site_is_known_also_if_its_answer_fails(reply: Reply) -> None:
+    """It is there all the same, and has to be deleted; it was not begun, so another account may serve."""
+    exchange, _ = rest(reply)
+    seen: list[Event] = []
+    known: list[str | None] = []
+    with contextlib.suppress(UpstreamTimeout, UpstreamUnavailable):
+        for events in exchange.events(Cancellation()):
+            seen += events
+            known.append(exchange.conversation_id)
+    assert known[0] == exchange.conversation_id == "chat-1"
+    assert Opened("chat-1") not in seen
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (json_answer({}), UpstreamProtocolError),
+        (HttpAnswer(401, {}, b""), TokenExpired),
+        (json_answer({"error_type": "chat.user_stream_pushing"}, 400), SecondStreamRefused),
+    ],
+)
+def test_the_legacy_site_opens_nothing_where_it_refuses(answer: HttpAnswer, kind: type[GatewayError]) -> None:
+    """No conversation is told, because there is none."""
+    exchange, transport = rest(lambda _: answer)
+    with pytest.raises(kind):
+        events_of(exchange)
+    assert exchange.conversation_id is None
+    assert exchange.tip is None
+    assert transport.calls == ["chat"]
+
+
+@pytest.mark.parametrize(("continues", "chat_id"), [(None, "chat-1"), (CHAT, "chat-9")])
+def test_the_legacy_site_knows_where_a_conversation_ends(continues: Continuation | None, chat_id: str) -> None:
+    """The next turn needs its id only."""
+    exchange, _ = rest(sse(cmpl("hello"), END), continues)
     events_of(exchange)
+    assert exchange.tip == Continuation(chat_id)
+
+
+def test_the_legacy_site_needs_no_stopping() -> None:
+    """It ends with its connection."""
+    exchange, transport = rest(sse(cmpl("hello")))
+    running = [exchange.running for _ in exchange.events(Cancellation())]
     exchange.stop("fresh")
-    exchange.delete("fresh")
-    assert f"{transport.requests[-1].method} {transport.requests[-1].url}" == f"DELETE {SITE}/api/chat/chat-1"
-    assert len(transport.requests) == 3
+    assert not any([*running, exchange.running])
+    assert transport.calls == ["chat", "stream"]
 
 
-def test_the_legacy_site_deletes_nothing_before_it_began() -> None:
-    """Nothing was sent."""
-    exchange, transport = rest(sse())
-    exchange.delete("fresh")
-    assert transport.requests == []
+@pytest.mark.parametrize(
+    ("make", "refusal"),
+    [
+        (lambda reply: connect(reply, TIP), json_answer({"code": "not_found"}, 404)),
+        (lambda reply: rest(reply, CHAT), json_answer({"error_type": "chat.not_found", "message": "x"}, 404)),
+    ],
+    ids=["connect", "rest"],
+)
+def test_the_refusal_of_a_continued_conversation_comes_first(
+    make: Callable[[Reply], tuple[Exchange, FakeTransport]], refusal: HttpAnswer
+) -> None:
+    """Whoever reads on can begin anew: nothing has been told that would have to be taken back."""
+    exchange, _ = make(refusal)
+    (failed,) = next(iter(exchange.events(Cancellation())))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, ConversationNotFound)
 
 
 @pytest.mark.parametrize("make", [connect, rest])
@@ -312,10 +434,10 @@ def test_a_reader_that_leaves_closes_the_connection(
     make: Callable[[Reply], tuple[ConnectExchange | RestExchange, FakeTransport]],
 ) -> None:
     """With its generator."""
-    reply = Streamed([OPENED, HELLO]) if make is connect else sse(cmpl("a"))
+    reply = Streamed([OPENED, HELLO, HELLO]) if make is connect else sse(cmpl("a"))
     exchange, transport = make(reply)
     events = exchange.events(Cancellation())
-    next(events)
+    assert any(isinstance(event, TextDelta) for batch in itertools.islice(events, 3) for event in batch)
     assert transport.open == 1
     events.close()  # type: ignore[attr-defined] # it is a generator
     assert transport.open == 0

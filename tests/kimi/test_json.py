@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.kimi import json
 
@@ -54,6 +58,49 @@ def test_broken_json(data: bytes) -> None:
     """What is no JSON is a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         json.parse(data)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1970-01-01T00:00:00Z", 0.0),
+        ("2026-07-29T11:58:03.964Z", 1_785_326_283.964),
+        ("2026-01-09T15:23:13.716839300Z", 1_767_972_193.716839),
+        ("2026-07-29T13:58:03.964+02:00", 1_785_326_283.964),
+    ],
+)
+def test_timestamp(written: str, seconds: float) -> None:
+    """A moment is told to the nanosecond, in any zone."""
+    assert json.timestamp({"a": {"resetTime": written}}, "a", "resetTime") == pytest.approx(seconds, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "written", [None, 7, "", "soon", "2026-07-29T11:58:03", "2026-13-01T00:00:00Z", "2026-07-29", "20260729T115803", []]
+)
+def test_no_timestamp(written: object) -> None:
+    """What is no moment, or has no zone, is none."""
+    assert json.timestamp({"at": written}, "at") is None
+
+
+@given(st.text() | st.datetimes().map(str) | st.datetimes(timezones=st.timezones()).map(str))
+def test_any_text_may_stand_for_a_moment(written: str) -> None:
+    """It is read or not; it never raises."""
+    seconds = json.timestamp({"at": written}, "at")
+    assert seconds is None or math.isfinite(seconds)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [(0, 0.0), (7, 7.0), (-1.5, -1.5), ("2048", 2048.0), ("0.25", 0.25), (10**300, 1e300)]
+)
+def test_number(written: object, value: float) -> None:
+    """A number may be written as a string, as protobuf does with large ones."""
+    assert json.number({"a": written}, "a") == value
+
+
+@pytest.mark.parametrize("written", [None, True, False, "", "many", [], {}, "nan", "inf", math.inf, 10**400, "1e999"])
+def test_no_number(written: object) -> None:
+    """What is none, or none that can be reckoned with."""
+    assert json.number({"a": written}, "a") is None
 
 
 def test_round_trip() -> None:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.chat.events import Cited, Event, Finished, Opened, Source, TextDelta, ThinkingDelta
+from app.chat.events import Cited, Event, Finished, Source, TextDelta, ThinkingDelta
 from app.errors import (
     ContextLengthExceeded,
     GatewayError,
-    RateLimitExceeded,
+    SecondStreamRefused,
     TokenExpired,
     UpstreamBusy,
     UpstreamProtocolError,
@@ -25,12 +25,11 @@ from app.kimi import rest
 from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.rest import RestDecoder, RestPlan
 from tests.drip import drip, random_chunks
-from tests.kimi.streams import CHAT_ID, Failure, Seen, capture, decode_legacy, ends, lines, run, text_of
+from tests.kimi.streams import Failure, Seen, capture, decode_legacy, ends, lines, run, text_of
 
 BASE: Final = "https://kimi.example"
 TOKEN: Final = "the-token"
 ALL_DONE: Final = {"event": "all_done"}
-OPENED: Final = Opened(CHAT_ID)
 FOUND: Final = Source(url="https://a.example/", title="A")
 
 
@@ -46,9 +45,9 @@ def result(source: Source = FOUND) -> dict[str, object]:
 
 
 def answered(*events: object) -> list[Seen]:
-    """What comes out of a whole answer, whichever way it is cut, without Opened and Finished."""
-    opened, *middle, finished = drip(decode_legacy, lines(*events, ALL_DONE), count=5)
-    assert (opened, finished) == (OPENED, Finished())
+    """What comes out of a whole answer, whichever way it is cut, without Finished."""
+    *middle, finished = drip(decode_legacy, lines(*events, ALL_DONE), count=5)
+    assert finished == Finished()
     return middle
 
 
@@ -197,7 +196,6 @@ def test_captured_stream() -> None:
     stream = b"".join(row["line"].encode() + b"\n\n" for row in capture("08"))
     weather = Source(url="http://m.nmc.cn/publish/forecast/AJS/nanjing.html", title="南京天气")
     assert drip(decode_legacy, stream) == [
-        OPENED,
         weather,
         TextDelta(" "),
         TextDelta("1"),
@@ -283,7 +281,7 @@ def test_unknown_events(event: object) -> None:
 
 def test_unknown_events_are_counted() -> None:
     """Events that no known protocol explains are counted, and known ones are not."""
-    decoder = RestDecoder(CHAT_ID)
+    decoder = RestDecoder()
     decoder.feed(lines({"event": "new"}, {"event": "ping"}, said("x")) + b"data: {broken\n\n: comment\n\n")
     assert decoder.unknown == 2
 
@@ -293,7 +291,7 @@ def test_line_ends(end: str) -> None:
     """Comments, event lines and any line end are taken."""
     rows = [": keep-alive", "", "event: cmpl", 'data: {"event":"cmpl","text":"a\ufffd"}', "", "data: ", "", ""]
     stream = end.join(rows).encode() + lines(ALL_DONE)
-    assert drip(decode_legacy, stream) == [OPENED, TextDelta("a\ufffd"), Finished()]
+    assert drip(decode_legacy, stream) == [TextDelta("a\ufffd"), Finished()]
 
 
 # --- The end ------------------------------------------------------------------------------------------------
@@ -317,17 +315,14 @@ def test_nothing_follows_the_end() -> None:
     """What comes after all_done is not looked at, however large or broken it is."""
     stream = lines(said("Hello"), ALL_DONE)
     for trailing in (lines(said("never")), lines({"event": "error"}), b"data: " + b"x" * 2000, b"x" * 2000):
-        seen = drip(
-            lambda chunks: run(RestDecoder(CHAT_ID, ceiling=1000), chunks), stream, trailing=trailing, count=5, small=0
-        )
-        assert seen == [OPENED, TextDelta("Hello"), Finished()]
+        seen = drip(lambda chunks: run(RestDecoder(ceiling=1000), chunks), stream, trailing=trailing, count=5, small=0)
+        assert seen == [TextDelta("Hello"), Finished()]
 
 
 def test_event_over_the_ceiling() -> None:
     """An event over the ceiling ends the answer as failed; what came before it stays."""
     stream = lines(said("Hello"), said("x" * 2000))
-    assert drip(lambda chunks: run(RestDecoder(CHAT_ID, ceiling=1000), chunks), stream, count=5) == [
-        OPENED,
+    assert drip(lambda chunks: run(RestDecoder(ceiling=1000), chunks), stream, count=5) == [
         TextDelta("Hello"),
         Failure(UpstreamProtocolError),
     ]
@@ -343,7 +338,7 @@ def test_empty_answer(events: list[dict[str, object]]) -> None:
     ("error", "kind"),
     [
         ({"error_type": "auth.token.invalid"}, TokenExpired),
-        ({"error_type": "chat.user_stream_pushing"}, RateLimitExceeded),
+        ({"error_type": "chat.user_stream_pushing"}, SecondStreamRefused),
         ({"error_type": "something.new"}, UpstreamProtocolError),
         ({}, UpstreamProtocolError),
         ("text", UpstreamProtocolError),
@@ -352,7 +347,7 @@ def test_empty_answer(events: list[dict[str, object]]) -> None:
 def test_error_events(error: object, kind: type[GatewayError]) -> None:
     """An error event ends the answer as failed by its type; what came before it stays and nothing follows."""
     stream = lines(said("Hel"), {"event": "error", "error": error}, said("never"), ALL_DONE)
-    assert drip(decode_legacy, stream, count=5) == [OPENED, TextDelta("Hel"), Failure(kind)]
+    assert drip(decode_legacy, stream, count=5) == [TextDelta("Hel"), Failure(kind)]
 
 
 # --- The output limit -----------------------------------------------------------------------------------------
@@ -364,7 +359,7 @@ def test_continuation_is_one_answer() -> None:
     """An answer at its limit is continued by the request's segment, and stitched together."""
 
     def read(chunks: Sequence[bytes]) -> list[Event]:
-        decoder = RestDecoder(CHAT_ID)
+        decoder = RestDecoder()
         events = [event for chunk in chunks for event in decoder.feed(chunk)] + decoder.finish()
         assert (decoder.ended, decoder.continuation) == (True, "s1")
         decoder.resume()
@@ -374,7 +369,6 @@ def test_continuation_is_one_answer() -> None:
 
     stream = lines(*FIRST_PART, {"event": "done"}, ALL_DONE)
     assert drip(read, stream, trailing=lines(said("never")), count=10) == [
-        OPENED,
         TextDelta("Hel"),
         TextDelta("lo"),
         Finished(),
@@ -383,7 +377,7 @@ def test_continuation_is_one_answer() -> None:
 
 def test_continuation_of_a_continuation() -> None:
     """Each part names its own segment."""
-    decoder = RestDecoder(CHAT_ID)
+    decoder = RestDecoder()
     decoder.feed(lines(*FIRST_PART, ALL_DONE))
     decoder.resume()
     decoder.feed(lines({"event": "req", "id": "s3"}, {"event": "length"}, ALL_DONE))
@@ -392,16 +386,16 @@ def test_continuation_of_a_continuation() -> None:
 
 def test_citation_over_a_continuation() -> None:
     """A marker that the limit cut in two is one marker, and sources keep their numbers."""
-    decoder = RestDecoder(CHAT_ID)
+    decoder = RestDecoder()
     events = decoder.feed(lines(result(), *FIRST_PART[:2], said("Hello[^"), {"event": "length"}, ALL_DONE))
     decoder.resume()
     events += decoder.feed(lines(said("1^]"), ALL_DONE))
-    assert events == [OPENED, FOUND, TextDelta("Hello"), Cited((FOUND,)), Finished()]
+    assert events == [FOUND, TextDelta("Hello"), Cited((FOUND,)), Finished()]
 
 
 def test_limit_with_the_answer_segment_only() -> None:
     """Without the request's segment the answer's own is continued."""
-    decoder = RestDecoder(CHAT_ID)
+    decoder = RestDecoder()
     decoder.feed(lines({"event": "resp", "id": "s2"}, said("x"), {"event": "length"}, ALL_DONE))
     assert decoder.continuation == "s2"
 
@@ -422,7 +416,7 @@ def test_cut_within_the_continuation() -> None:
         (lines(said("lo")), UpstreamTruncated),
         (lines({"event": "error"}), UpstreamProtocolError),
     ):
-        decoder = RestDecoder(CHAT_ID)
+        decoder = RestDecoder()
         decoder.feed(lines(*FIRST_PART, ALL_DONE))
         decoder.resume()
         assert run(decoder, [rest_of_it])[-1] == Failure(kind)
@@ -430,7 +424,7 @@ def test_cut_within_the_continuation() -> None:
 
 def test_cut_event_of_the_first_part() -> None:
     """Half an event at the end of one body is not the head of the next."""
-    decoder = RestDecoder(CHAT_ID)
+    decoder = RestDecoder()
     decoder.feed(lines(*FIRST_PART, ALL_DONE) + b'data: {"event":"cmpl","text":"never')
     decoder.resume()
     assert run(decoder, [lines(said("lo"), ALL_DONE)]) == [TextDelta("lo"), Finished()]
@@ -438,7 +432,7 @@ def test_cut_event_of_the_first_part() -> None:
 
 def test_stop_at_the_limit() -> None:
     """An answer that is not continued any more ends for its length, with what was held back."""
-    decoder = RestDecoder(CHAT_ID)
+    decoder = RestDecoder()
     decoder.feed(lines(result(), *FIRST_PART[:2], said("Hello["), {"event": "length"}, ALL_DONE))
     decoder.resume()
     assert decoder.stop_at_limit() == [TextDelta("["), Finished("length")]

@@ -11,7 +11,9 @@ from app.errors import (
     ConversationNotFound,
     GatewayError,
     RateLimitExceeded,
+    SecondStreamRefused,
     TokenExpired,
+    UpstreamBlocked,
     UpstreamBusy,
     UpstreamProtocolError,
     UpstreamUnavailable,
@@ -28,7 +30,7 @@ from tests.kimi.streams import capture
         ("auth.token.invalid", TokenExpired),
         ("chat.not_found", ConversationNotFound),
         ("chat.forbidden", AccountRestricted),
-        ("chat.user_stream_pushing", RateLimitExceeded),
+        ("chat.user_stream_pushing", SecondStreamRefused),
         ("openai.completion.stream", UpstreamBusy),
         ("openai.completion.token_length_too_long", ContextLengthExceeded),
         ("content.sensitive", ContentFiltered),
@@ -52,8 +54,14 @@ def test_captured_answers() -> None:
 
 
 def test_second_stream() -> None:
-    """A second stream is told to wait a little."""
-    assert from_type("chat.user_stream_pushing").retry_after == 10
+    """A second stream is told to wait a little; the account bears one at a time."""
+    error = from_type("chat.user_stream_pushing")
+    assert [type(error), error.code, error.retry_after] == [SecondStreamRefused, "rate_limit_exceeded", 10]
+
+
+def test_a_type_that_only_begins_alike_is_no_second_stream() -> None:
+    """The account would be slowed down for a day."""
+    assert type(from_type("chat.user_stream_pushing_failed")) is UpstreamProtocolError
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,7 @@ def test_second_stream() -> None:
         (json_answer({}, 401), TokenExpired),
         (json_answer({"error_type": 7}, 429), RateLimitExceeded),
         (json_answer([], 502), UpstreamUnavailable),
-        (page(200), UpstreamProtocolError),
+        (page(200), UpstreamBlocked),
         (page(503), UpstreamUnavailable),
     ],
 )

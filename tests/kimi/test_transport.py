@@ -15,7 +15,7 @@ import requests
 import urllib3
 
 from app.chat.cancellation import Cancellation
-from app.errors import ClientGone, GatewayError, UpstreamTimeout, UpstreamUnavailable
+from app.errors import ClientGone, GatewayError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
 from app.kimi import transport as module
 from app.kimi.http import HttpRequest
 from app.kimi.transport import Deadlines, HttpStream, Transport, mapped
@@ -292,14 +292,14 @@ def test_a_refused_connection_may_be_tried_again() -> None:
     """Nothing was sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with pytest.raises(UpstreamUnavailable) as caught:
+    with pytest.raises(UpstreamUnreachable) as caught:
         Transport(user_agent=AGENT).fetch(get(url))
     assert caught.value.retryable
 
 
 def test_a_host_that_is_not_known_may_be_tried_again() -> None:
     """Nothing was sent."""
-    with pytest.raises(UpstreamUnavailable) as caught:
+    with pytest.raises(UpstreamUnreachable) as caught:
         Transport(user_agent=AGENT).fetch(get("http://nothing.invalid"))
     assert caught.value.retryable
     assert "nothing.invalid" in caught.value.message
@@ -310,6 +310,7 @@ def test_a_connection_that_closes_without_an_answer_is_not_tried_again(answer: b
     """The request was sent: it may have been heard."""
     with serving(answering(answer)) as server, pytest.raises(UpstreamUnavailable) as caught:
         Transport(user_agent=AGENT).fetch(get(server, "/secret?token=abc"))
+    assert type(caught.value) is UpstreamUnavailable
     assert not caught.value.retryable
     assert "secret" not in caught.value.message
     assert server.connections == 1
@@ -500,7 +501,7 @@ def test_every_foreign_exception_is_caught_and_mapped(kind: type[BaseException])
 @pytest.mark.parametrize(
     ("error", "kind", "retryable"),
     [
-        (requests.ConnectTimeout(), UpstreamUnavailable, True),
+        (requests.ConnectTimeout(), UpstreamUnreachable, True),
         (requests.ReadTimeout(), UpstreamTimeout, False),
         (TimeoutError(), UpstreamTimeout, False),
         (
@@ -509,6 +510,7 @@ def test_every_foreign_exception_is_caught_and_mapped(kind: type[BaseException])
             False,
         ),
         (requests.exceptions.SSLError(), UpstreamUnavailable, False),
+        (requests.exceptions.SSLError(ssl.SSLCertVerificationError()), UpstreamUnreachable, False),
         (ssl.SSLEOFError(), UpstreamUnavailable, False),
         (requests.exceptions.InvalidURL(), UpstreamUnavailable, False),
     ],

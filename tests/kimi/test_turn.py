@@ -256,7 +256,19 @@ def test_long_histories_cost_in_proportion() -> None:
 HISTORY = (Message.of(Role.USER, "Old."), Message.of(Role.ASSISTANT, "Yes."), Message.of(Role.USER, "New."))
 
 
-@pytest.mark.parametrize(("conversation_id", "text"), [("chat-1", "New."), (None, merge(HISTORY))])
-def test_only_a_continued_conversation_is_sent_what_is_new(conversation_id: str | None, text: str) -> None:
-    """Kimi has the rest already."""
-    assert compose(ChatRequest("kimi", HISTORY, conversation_id=conversation_id)) == text
+@pytest.mark.parametrize(("continued", "text"), [(True, "New."), (False, merge(HISTORY))])
+@pytest.mark.parametrize("conversation_id", [None, "chat-1"])
+def test_only_a_continued_conversation_is_sent_what_is_new(
+    text: str, conversation_id: str | None, *, continued: bool
+) -> None:
+    """Kimi has the rest already; whether it goes on there is not for the request to say."""
+    assert compose(ChatRequest("kimi", HISTORY, conversation_id=conversation_id), continued=continued) == text
+
+
+@pytest.mark.parametrize("continued", [True, False])
+@pytest.mark.parametrize("wrap_urls", [True, False])
+def test_links_are_wrapped_in_either_layout(*, continued: bool, wrap_urls: bool) -> None:
+    """The legacy site reads them in a long history as in a single turn."""
+    request = ChatRequest("kimi", (*HISTORY, Message.of(Role.USER, "see https://a.example")))
+    text = compose(request, continued=continued, wrap_urls=wrap_urls)
+    assert (WRAP.format("https://a.example") in text) is wrap_urls

@@ -28,8 +28,11 @@ HANG_UP_AFTER = 0.2
 
 
 def script(peer: Peer) -> None:
-    """Answer whole, or fall silent where the path says so."""
+    """Answer whole, or fall silent or break the encryption where the path says so."""
     while head := peer.request()[0]:
+        if "/broken" in head:
+            peer.send_beneath_tls(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            return
         if "/silent" not in head:
             peer.send(HEAD + b"5\r\nhello\r\n")
         if "/whole" not in head:
@@ -48,7 +51,7 @@ def main() -> None:
         with serving(script, context) as server:
             deadlines = Deadlines(first_byte=2, idle=0.5, total=5)
             transport = Transport(user_agent="tests", deadlines=deadlines, authorities=file.name)
-            for path in ("/whole", "/whole", "/cut", "/silent", "/stalls", "/whole"):
+            for path in ("/whole", "/whole", "/cut", "/silent", "/stalls", "/whole", "/broken"):
                 answer = ask(transport, server.url + path, hang_up=path in {"/cut", "/silent"})
                 sys.stdout.write(f"{path} {answer}\n")
             sys.stdout.write(f"connections {server.connections}\n")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.chat.events import Annotation, Event, Failed, Finished, Opened, Source, TextDelta, ThinkingDelta, Usage
+from app.chat.events import Annotation, Event, Failed, Finished, Opened, Served, Source, TextDelta, ThinkingDelta, Usage
 from app.errors import UpstreamBusy
 from app.observability.record import RequestRecord
 
@@ -54,12 +54,35 @@ def test_the_first_word_is_timed(event: Event) -> None:
     assert record.fields()["first_word"] == pytest.approx(10, abs=5)
 
 
-@pytest.mark.parametrize("event", [Opened("c"), SOURCE, Failed(UpstreamBusy("no")), Usage(1, 1, 1)])
+@pytest.mark.parametrize("event", [Served("a", 0.5), Opened("c"), SOURCE, Failed(UpstreamBusy("no")), Usage(1, 1, 1)])
 def test_what_is_no_word_is_not_timed(event: Event) -> None:
     """A conversation that opens is not an answer."""
     record = RequestRecord("id-1")
     record.saw([event])
     assert record.first_word is None
+
+
+def test_the_account_and_its_line_are_told() -> None:
+    """By the beginning of its name, which is enough to tell accounts apart."""
+    record = RequestRecord("id-1")
+    record.saw([Served("0123456789abcdef", 1.23456)])
+    fields = record.fields()
+    assert [fields["account"], fields["waited"]] == ["0123456789ab", 1.2346]
+
+
+def test_no_wait_is_told_as_such() -> None:
+    """Zero is known."""
+    record = RequestRecord("id-1")
+    record.saw([Served("a", 0.0)])
+    assert record.fields()["waited"] == 0.0
+
+
+def test_the_last_account_of_several_counts() -> None:
+    """It is the one that answered."""
+    record = RequestRecord("id-1")
+    record.saw([Served("first", 3.0)])
+    record.saw([Served("second", 0.0), Opened("c")])
+    assert [record.fields()["account"], record.fields()["waited"]] == ["second", 0.0]
 
 
 def test_no_content_is_kept() -> None:

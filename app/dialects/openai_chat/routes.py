@@ -23,10 +23,9 @@ def blueprint(door: Doorstep) -> Blueprint:
     def chat_completions() -> Response:
         """Answer a chat."""
         credentials = door.credentials(request)
-        call = chat_call(door.json_object(request))
+        call = chat_call(door.json_object(request), door.session(request))
         record = current_record()
         record.dialect, record.model, record.stream = "openai_chat", call.request.model, call.stream
-        record.account = door.gateway.account_name(credentials[0])
         encoder = ChatEncoder(
             identity=call.request.conversation_id or f"chatcmpl-{uuid.uuid4().hex}",
             model=call.request.model,

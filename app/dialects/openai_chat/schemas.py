@@ -6,6 +6,7 @@ answer and cannot be honoured yet are refused: a client must not take prose for 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.chat.request import ChatRequest, Effort, Message, Role, TextPart
+from app.dialects.doorstep import sane_session
 from app.dialects.fields import ModelName, StrictBoolean, StrictNumber, loaded
 from app.errors import AttachmentRefused, InvalidRequest
 
@@ -112,13 +114,17 @@ class _ChatSchema(Schema):
     tools = fields.Raw(allow_none=True, validate=_tools)
     tool_choice = fields.Raw(allow_none=True)
     response_format = fields.Raw(allow_none=True)
+    prompt_cache_key = fields.Raw(allow_none=True)
 
 
 _SCHEMA = _ChatSchema()
 
 
-def chat_call(body: Mapping[str, object]) -> ChatCall:
-    """The call that a body asks for. Raises InvalidRequest or AttachmentRefused."""
+def chat_call(body: Mapping[str, object], session: str | None = None) -> ChatCall:
+    """The call that a body asks for; `session` is the client's name for the conversation from its headers.
+
+    Raises InvalidRequest or AttachmentRefused.
+    """
     values = loaded(_SCHEMA, body)
     _refuse_unserved(values)
     conversation = values.get("conversation_id")
@@ -133,6 +139,8 @@ def chat_call(body: Mapping[str, object]) -> ChatCall:
         effort=_EFFORTS[effort] if isinstance(effort, str) else None,
         conversation_id=str(conversation) if conversation not in {None, NEW_CONVERSATION} else None,
         keep=conversation is not None,
+        tools=_offered_tools(values.get("tools")),
+        session=session or sane_session(values.get("prompt_cache_key")),
     )
     if not any(message.text.strip() for message in request.messages):
         raise InvalidRequest("messages must hold some text.", param="messages")
@@ -141,6 +149,13 @@ def chat_call(body: Mapping[str, object]) -> ChatCall:
         stream=values.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
     )
+
+
+def _offered_tools(tools: object) -> tuple[str, ...]:
+    """Each tool as canonical JSON: the same list in other words is the same list."""
+    if not isinstance(tools, list):
+        return ()
+    return tuple(json.dumps(tool, sort_keys=True) for tool in tools)  # orjson refuses integers beyond 64 bits
 
 
 def _refuse_unserved(values: Mapping[str, object]) -> None:

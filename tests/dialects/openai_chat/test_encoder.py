@@ -18,6 +18,7 @@ from app.chat.events import (
     Failed,
     Finished,
     Opened,
+    Served,
     Source,
     TextDelta,
     ThinkingDelta,
@@ -33,7 +34,7 @@ EVENTS: st.SearchStrategy[list[Event]] = st.lists(
     | st.builds(ThinkingDelta, TEXTS)
     | st.builds(Opened, st.text("abc", min_size=1))
     | st.builds(Annotation, st.just(SOURCE), st.integers(0, 99), st.integers(0, 99))
-    | st.sampled_from([SOURCE, Cited((SOURCE,)), Usage(1, 2, 3)]),
+    | st.sampled_from([SOURCE, Cited((SOURCE,)), Usage(1, 2, 3), Served("account", 0.0)]),
 )
 
 
@@ -109,7 +110,7 @@ def test_an_annotation_is_a_url_citation() -> None:
     }
 
 
-@pytest.mark.parametrize("event", [Opened("chat-1"), SOURCE, Cited((SOURCE,)), Usage(1, 1, 1)])
+@pytest.mark.parametrize("event", [Served("account", 0.0), Opened("chat-1"), SOURCE, Cited((SOURCE,)), Usage(1, 1, 1)])
 def test_what_says_nothing_in_this_dialect_writes_nothing(event: Event) -> None:
     """Not even the role."""
     assert encoder().feed([event]) == b""

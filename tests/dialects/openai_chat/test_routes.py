@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
+from app.accounts.credentials import parse_credentials
 from app.chat.events import Failed, Finished, Opened, TextDelta
-from app.chat.request import Message, Role
+from app.chat.request import Continuation, Message, Role
 from app.errors import RateLimitExceeded
-from tests.dialects.houses import CLIENT, application, doorstep
+from tests.dialects.houses import CLIENT, Front
 from tests.fakes import FakeExchange, FakeKimi
 
 PATH = "/v1/chat/completions"
-BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "secret question"}]}
+BODY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "secret question"}]}
 
 
 def answering() -> FakeExchange:
@@ -23,10 +25,11 @@ def answering() -> FakeExchange:
     return FakeExchange([Opened("chat-1")], [TextDelta("hello")], [Finished()])
 
 
-def post(kimi: FakeKimi, path: str = PATH, **members: object) -> TestResponse:
-    """Ask."""
-    headers = {"Authorization": f"Bearer {CLIENT}"}
-    return application(doorstep(kimi)).test_client().post(path, json={**BODY, **members}, headers=headers)
+def post(kimi: FakeKimi | Front, path: str = PATH, session: str | None = None, **members: object) -> TestResponse:
+    """Ask; `session` is the client's name for the conversation."""
+    front = kimi if isinstance(kimi, Front) else Front(kimi)
+    headers = {"Authorization": f"Bearer {CLIENT}"} | ({} if session is None else {"X-Conversation-Id": session})
+    return front.client().post(path, json={**BODY, **members}, headers=headers)
 
 
 @pytest.mark.parametrize("path", [PATH, "/chat/completions"])
@@ -68,11 +71,47 @@ def test_the_id_of_a_kept_conversation_is_the_answer_s(conversation_id: str, ide
 @pytest.mark.parametrize("stream", [True, False])
 def test_the_conversation_is_deleted_after_the_answer(*, stream: bool) -> None:
     """By the time that the client has all of it, or soon after."""
-    exchange = answering()
-    response = post(FakeKimi(exchange), stream=stream)
+    front = Front(FakeKimi(answering()))
+    response = post(front, stream=stream)
     assert response.status_code == 200
     assert "hello" in response.text
-    assert exchange.gone.wait(5)
+    assert front.tidies_up()
+    assert front.kimi.deleted == ["chat-1"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_unchanged_client_goes_on_in_its_conversation(*, stream: bool) -> None:
+    """It sends its whole history, as always; its answers still have ids of their own."""
+    kimi = FakeKimi(answering(), answering())
+    front = Front(kimi, ttl=1800.0)
+    assert "hello" in post(front, stream=stream).text
+    assert front.is_idle()
+    history = [*BODY["messages"], {"role": "assistant", "content": "hello"}, {"role": "user", "content": "and now?"}]
+    response = post(front, stream=stream, messages=history)
+    assert "hello" in response.text
+    assert "chatcmpl-" in response.text
+    assert "chat-1" not in response.text
+    assert kimi.continued == [None, Continuation("chat-1", "message-1")]
+
+
+@pytest.mark.parametrize(
+    ("header", "key", "session"),
+    [(None, None, None), ("one", None, "one"), (None, "two", "two"), ("one", "two", "one"), ("a b", "two", "two")],
+)
+def test_the_client_s_name_for_the_conversation_is_passed_on(
+    header: str | None, key: str | None, session: str | None
+) -> None:
+    """From a header, or else from `prompt_cache_key`."""
+    kimi = FakeKimi(answering())
+    assert post(kimi, session=header, prompt_cache_key=key).status_code == 200
+    assert kimi.asked[0].session == session
+
+
+def test_the_tools_on_offer_are_passed_on() -> None:
+    """A conversation goes on only where they are the same."""
+    kimi, tool = FakeKimi(answering()), {"type": "function", "function": {"name": "f"}}
+    assert post(kimi, tools=[tool]).status_code == 200
+    assert [json.loads(offered) for offered in kimi.asked[0].tools] == [tool]
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -80,13 +119,13 @@ def test_an_early_failure_has_its_status(*, stream: bool) -> None:
     """In JSON, also where a stream was asked for."""
     response = post(FakeKimi(FakeExchange([Failed(RateLimitExceeded("no"))])), stream=stream)
     assert [response.status_code, response.get_json()["error"]["code"]] == [429, "rate_limit_exceeded"]
-    assert response.headers["Retry-After"] == "60"
+    assert response.headers["Retry-After"] == "30"
 
 
 @pytest.mark.parametrize(("key", "status"), [("short", 401), ("", 401)])
 def test_the_credential_is_looked_at_before_the_body(key: str, status: int) -> None:
     """Strangers learn nothing from the body's faults."""
-    client = application(doorstep(FakeKimi())).test_client()
+    client = Front(FakeKimi()).client()
     response = client.post(PATH, data=b"{", headers={"Authorization": f"Bearer {key}"})
     assert response.status_code == status
 
@@ -106,7 +145,8 @@ def test_the_log_line_tells_of_the_answer_without_content(caplog: pytest.LogCapt
     fields = record.__dict__["fields"]
     assert {"dialect": "openai_chat", "model": "gpt-4o", "stream": True, "status": 200}.items() <= fields.items()
     assert fields["completion_tokens"] == 1
-    assert CLIENT not in str(fields["account"])
+    assert fields["account"] == parse_credentials(CLIENT)[0].account[:12]
+    assert fields["waited"] == 0.0
     everything = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
     assert "secret question" not in everything
     assert "hello" not in everything

@@ -19,7 +19,7 @@ ANY_JSON = st.recursive(
 FIELDS = [
     "model", "messages", "stream", "stream_options", "use_search", "conversation_id", "reasoning_effort",
     "temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens", "max_completion_tokens", "n",
-    "tools", "tool_choice", "response_format",
+    "tools", "tool_choice", "response_format", "prompt_cache_key",
 ]  # fmt: skip
 
 
@@ -179,13 +179,14 @@ def test_attachments_are_refused_as_such(kind: str) -> None:
         ({"conversation_id": "none"}, {"keep": True}),
         ({"temperature": 0, "top_p": 1, "n": 1, "max_tokens": 1}, {}),
         ({"response_format": {"type": []}, "tool_choice": []}, {}),
-        ({"tools": [], "tool_choice": "auto", "response_format": {"type": "text"}}, {}),
+        ({"tools": [], "tool_choice": "auto", "response_format": {"type": "text"}}, {"tools": ()}),
+        ({"prompt_cache_key": "chat-7"}, {"session": "chat-7"}),
     ],
 )
 def test_what_is_asked_is_understood(members: dict[str, object], request_: dict[str, object]) -> None:
     """In the house language."""
     asked = called(**members).request
-    expected = {"use_search": None, "effort": None, "conversation_id": None, "keep": False, **request_}
+    expected = {"use_search": None, "effort": None, "conversation_id": None, "keep": False, "session": None, **request_}
     assert {name: getattr(asked, name) for name in expected} == expected
 
 
@@ -201,6 +202,57 @@ def test_the_answer_s_form_is_asked_beside_it(members: dict[str, object], *, str
     """It is none of the gateway's business."""
     call = called(**members)
     assert [call.stream, call.include_usage] == [stream, usage]
+
+
+def tools_of(*tools: object) -> tuple[str, ...]:
+    """The tools of a request."""
+    return called(tools=list(tools)).request.tools
+
+
+def test_a_tool_is_the_same_in_any_order_of_its_members() -> None:
+    """SDKs in other languages write another one."""
+    one = {"type": "function", "function": {"name": "f", "parameters": {"a": 1, "b": [1, {"c": "é", "d": None}]}}}
+    other = {"function": {"parameters": {"b": [1, {"d": None, "c": "é"}], "a": 1}, "name": "f"}, "type": "function"}
+    assert tools_of(one) == tools_of(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"type": "function", "function": {"name": "g"}},
+        {"type": "function", "function": {"name": "f", "description": "x"}},
+        {"type": "function", "function": {"name": "F"}},
+        {},
+    ],
+)
+def test_another_tool_is_another(other: dict[str, object]) -> None:
+    """A model that is offered it may answer otherwise."""
+    assert tools_of({"type": "function", "function": {"name": "f"}}) != tools_of(other)
+
+
+def test_tools_keep_their_number() -> None:
+    """One for each, also where two are the same."""
+    assert len(tools_of({"a": 1}, {"a": 1}, {})) == 3
+
+
+@pytest.mark.parametrize("number", [0, 2**63, 2**64, 2**70, -(2**70), 10**300, 1.5, 1e308])
+def test_a_tool_may_hold_any_number(number: float) -> None:
+    """JSON schemas have bounds beyond 64 bits, and the reader of bodies lets them through."""
+    assert tools_of({"maximum": number}) == tools_of({"maximum": number})
+    assert tools_of({"maximum": number}) != tools_of({"maximum": 7})
+
+
+@pytest.mark.parametrize("key", [7, "", "two words", "x" * 257, [], {}, True])
+def test_a_cache_key_that_cannot_be_used_is_left_alone(key: object) -> None:
+    """It is a hint: no request is refused for it."""
+    assert called(prompt_cache_key=key).request.session is None
+
+
+@pytest.mark.parametrize(("header", "session"), [("one", "one"), (None, "two")])
+def test_a_session_header_comes_before_the_cache_key(header: str | None, session: str) -> None:
+    """The key may be the same for many conversations."""
+    body = {"model": "kimi", "messages": [HI], "prompt_cache_key": "two"}
+    assert chat_call(body, header).request.session == session
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), ANY_JSON))

@@ -1,0 +1,1 @@
+"""What outlives a request: small values, leases and lists, shared by workers and machines."""

@@ -1,0 +1,238 @@
+"""A Kimi that remembers: every chat is a tree of messages, and what the model sees is the path to the one answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from app.accounts.credentials import claims_of
+from app.chat.cancellation import Cancellation
+from app.chat.events import Event, Failed, Finished, Opened, TextDelta
+from app.chat.request import ChatRequest, Continuation, Message, Role
+from app.errors import ConversationNotFound, GatewayError, InvalidRequest, UpstreamBusy, UpstreamTruncated
+from app.kimi.client import Account, KimiClient
+from app.kimi.turn import compose, merge
+from config.models import ModelEntry
+
+_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A message in a chat; `parent` None is the first one."""
+
+    parent: str | None
+    role: Role
+    text: str
+
+
+@dataclass
+class Chat:
+    """A chat as its site keeps it. `by_hand` was begun by the person, `kept` is to outlive its answer."""
+
+    owner: str
+    site: str
+    by_hand: bool = False
+    kept: bool = False
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> str | None:
+        """The message that was written last."""
+        return next(reversed(self.nodes), None)
+
+    def path(self, to: str | None) -> list[Node]:
+        """The messages from the first one to this."""
+        found: list[Node] = []
+        while to is not None:
+            found.insert(0, self.nodes[to])
+            to = self.nodes[to].parent
+        return found
+
+    def add(self, parent: str | None, role: Role, text: str) -> str:
+        """Write a message; give its id."""
+        identity = f"message-{len(self.nodes)}"
+        self.nodes[identity] = Node(parent, role, text)
+        return identity
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn as the model met it: what stands in the chat before it, and the new text."""
+
+    request: ChatRequest
+    chat_id: str
+    before: tuple[Node, ...]
+    text: str
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it went on in a chat."""
+        return bool(self.before)
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the model saw exactly the request's history: nothing more, nothing less, in its order."""
+        messages = self.request.messages
+        heard = [node for node in self.before if node.role is Role.ASSISTANT]
+        asked = [*(node.text for node in self.before if node.role is Role.USER), self.text]
+        answers = [place for place, message in enumerate(messages) if message.role is Role.ASSISTANT]
+        if len(heard) > len(answers) or len(asked) != len(heard) + 1:
+            return False
+        cuts = answers[len(answers) - len(heard) :]
+        ends = [*cuts, len(messages)]
+        begins = [0, *(cut + 1 for cut in cuts)]
+        turns = [merge(messages[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+        same = all(_bare(node.text) == _bare(messages[cut].text) for node, cut in zip(heard, cuts, strict=True))
+        return same and _merged(turns[0]) == _merged(asked[0]) and turns[1:] == asked[1:]
+
+
+def _bare(text: str) -> str:
+    """What an answer says, without what clients make of it."""
+    return "".join(_THINKING.sub("", text).split())
+
+
+def _merged(text: str) -> str:
+    """A first text: if earlier answers are merged into it, clients may have made something of those as well."""
+    return _bare(text) if '<message role="assistant">' in text else text
+
+
+Outcome = str
+"""How an answer ends: `whole`, `refused` before its conversation is told, `refused late` after it, or `cut`."""
+
+OUTCOMES = ("whole", "refused", "refused late", "cut")
+
+
+class TreeKimi(KimiClient):
+    """Both of Kimi's sites. The next answers end as `outcomes` say, all others are whole; `turns` is what was asked.
+
+    `words` gives the text of each answer. Of the legacy site (`rest`) a chat is continued at its newest message.
+    """
+
+    def __init__(self, *outcomes: Outcome, words: Callable[[int], str] = lambda number: f"Answer {number}.") -> None:
+        self.chats: dict[str, Chat] = {}
+        self.turns: list[Turn] = []
+        self.deleted: list[str] = []
+        self.outcomes = list(outcomes)
+        self.words = words
+
+    def open(
+        self,
+        request: ChatRequest,
+        account: Account,
+        offered: Callable[[], tuple[ModelEntry, ...]],
+        continues: Continuation | None = None,
+    ) -> TreeExchange:
+        return TreeExchange(self, request, account, continues)
+
+    def offered(self, account: Account) -> tuple[ModelEntry, ...]:
+        return ()
+
+    def delete(self, account: Account, conversation_ids: Sequence[str]) -> None:
+        for identity in conversation_ids:
+            chat = self.chats.get(identity)
+            if chat is not None and (chat.owner, chat.site) == (owner(account), account.protocol):
+                del self.chats[identity]
+                self.deleted.append(identity)
+
+    def begin(self, whose: str, site: str, *, by_hand: bool = False) -> str:
+        """A new chat; give its id."""
+        identity = f"chat-{len(self.chats) + len(self.deleted)}"
+        while identity in self.chats:
+            identity += "'"
+        self.chats[identity] = Chat(whose, site, by_hand=by_hand)
+        return identity
+
+    def speak_by_hand(self, chat_id: str) -> None:
+        """The person goes on in a chat, at its newest message."""
+        chat = self.chats[chat_id]
+        asked = chat.add(chat.newest, Role.USER, "By hand?")
+        chat.add(asked, Role.ASSISTANT, "By hand.")
+
+
+def owner(account: Account) -> str:
+    """The user of an access token."""
+    return str(claims_of(account.token)["sub"])
+
+
+class TreeExchange:
+    """One turn in a chat."""
+
+    def __init__(self, kimi: TreeKimi, request: ChatRequest, account: Account, continues: Continuation | None) -> None:
+        self.conversation_id = continues.conversation_id if continues else None
+        self.running = False
+        self._kimi = kimi
+        self._request = request
+        self._account = account
+        self._continues = continues
+        self._tip: str | None = None
+
+    @property
+    def tip(self) -> Continuation | None:
+        """The answer; the legacy site does not tell messages apart."""
+        if self.conversation_id is None or self._tip is None:
+            return None
+        return Continuation(self.conversation_id, self._tip if self._account.protocol == "connect" else None)
+
+    def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
+        outcome = self._kimi.outcomes.pop(0) if self._kimi.outcomes else "whole"
+        refusal: GatewayError | None = UpstreamBusy("no", retry_after=1.0) if outcome == "refused" else None
+        chat = self._kimi.chats.get(self.conversation_id or "")
+        if self._continues is not None:
+            refusal = refusal or self._lost(chat)
+        if refusal is not None and (chat is None or self._account.protocol == "connect"):
+            yield [Failed(refusal)]
+            return
+        if chat is None:
+            self.conversation_id = self._kimi.begin(owner(self._account), self._account.protocol)
+            chat = self._kimi.chats[self.conversation_id]
+        asked = self._ask(chat, self.conversation_id or "")
+        if refusal is not None:  # the legacy site has kept what it does not answer
+            yield [Failed(refusal)]
+            return
+        self.running = self._account.protocol == "connect"
+        yield [Opened(self.conversation_id or "")]
+        yield from self._answer(chat, asked, outcome)
+        self.running = False
+
+    def stop(self, token: str) -> None:
+        self.running = False
+
+    def _lost(self, chat: Chat | None) -> GatewayError | None:
+        place = (owner(self._account), self._account.protocol)
+        if chat is None or (chat.owner, chat.site) != place:
+            return ConversationNotFound("no")
+        parent = self._continues.parent_id if self._continues else None
+        return InvalidRequest("no") if parent is not None and parent not in chat.nodes else None
+
+    def _ask(self, chat: Chat, chat_id: str) -> str:
+        told = self._continues.parent_id if self._continues else None
+        parent = told if told is not None else chat.newest
+        text = compose(self._request, continued=self._continues is not None)
+        self._kimi.turns.append(Turn(self._request, chat_id, tuple(chat.path(parent)), text))
+        return chat.add(parent, Role.USER, text)
+
+    def _answer(self, chat: Chat, asked: str, outcome: Outcome) -> Iterator[list[Event]]:
+        if outcome == "refused late":
+            self.running = False
+            yield [Failed(UpstreamBusy("no", retry_after=1.0))]
+            return
+        text = self._kimi.words(len(self._kimi.turns))
+        half = len(text) // 2 or 1
+        self._tip = chat.add(asked, Role.ASSISTANT, text)
+        chat.kept = chat.kept or self._request.keep
+        yield [TextDelta(text[:half])]
+        if outcome == "cut":
+            self.running = False
+            yield [Failed(UpstreamTruncated("no"))]
+            return
+        if text[half:]:
+            yield [TextDelta(text[half:])]
+        self.running = False
+        yield [Finished()]
+
+
+def turns(*texts: str) -> tuple[Message, ...]:
+    """A history: the user begins, and speaks and listens in turn."""
+    return tuple(Message.of(Role.ASSISTANT if place % 2 else Role.USER, text) for place, text in enumerate(texts))
