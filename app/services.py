@@ -50,19 +50,21 @@ def build(settings: Settings) -> Services:
     background = Background()
     upstream = _upstream(settings, state, models)
     ledger = Ledger(state.stores, clock=time.time)
+    ttl = settings.conversation_ttl if settings.continuity == "on" else 0.0
+    continuity = Continuity(state.shared, ttl=ttl)
     cleanup = CleanUp(
         ledger=ledger,
         delete=upstream.delete,
+        retire=continuity.forget,
         presence=state.presence,
         run=background.run,
         clock=time.time,
         lasting=state.lasting,
     )
-    ttl = settings.conversation_ttl if settings.continuity == "on" else 0.0
     keeping = Keeping(
         ledger=ledger,
         cleanup=cleanup,
-        continuity=Continuity(state.shared, ttl=ttl),
+        continuity=continuity,
         presence=state.presence,
         ttl=ttl,
         keeps_all=settings.keep_conversations,
@@ -89,9 +91,11 @@ def _upstream(settings: Settings, state: State, models: ModelTable) -> Upstream:
         legacy_only = credential.kind is Kind.LEGACY and token == credential.token
         return kimi.refresh(token, overseas=credential.claims.overseas, legacy_only=legacy_only)
 
+    vault = Vault(state.careful)
+    state.when_back(vault.tell_again)
     return Upstream(
         kimi=kimi,
-        tokens=AccessTokens(refresh=refresh, vault=Vault(state.careful), store=state.shared, clock=time.time),
+        tokens=AccessTokens(refresh=refresh, vault=vault, store=state.shared, clock=time.time),
         offered=OfferedModels(clock=time.monotonic),
         protocol=settings.kimi_protocol,
     )

@@ -209,12 +209,10 @@ def test_the_names_of_accounts_are_the_same_in_every_process() -> None:
 def test_streams_are_limited_as_the_settings_say(limit: str, kind: type[Exception]) -> None:
     """MAX_STREAMS_PER_ACCOUNT, MAX_STREAMS; QUEUE_SECONDS is the time to wait."""
     with built(Site(), queue_seconds=0.05, **{limit: 1}) as house:
-        first = house.door.gateway.answer(REQUEST, parse_credentials(jwt(sub="ann")), Cancellation())
-        next(first)
-        failed = answer(house, jwt(sub="ann"))[-1]
+        with house.door.gateway._pool.lease(parse_credentials(jwt(sub="ann")), "kimi", Cancellation()):
+            failed = answer(house, jwt(sub="ann"))[-1]
         assert isinstance(failed, Failed)
         assert type(failed.error) is kind
-        list(first)
         assert TextDelta("hello") in answer(house, jwt(sub="ann"))
 
 

@@ -75,10 +75,14 @@ class AccountLease:
     def keep(self) -> Callable[[], None]:
         """Keep the account beyond the block; the result gives it back."""
         slot, self._slot = self._slot, None
-        return lambda: self._pool.give_back(slot)
+        return lambda: self._pool.ended(slot)
+
+    def give_back(self) -> None:
+        """Give the account back before the block's end; harmless when that was done before."""
+        self.keep()()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.keep()()
+        self.give_back()
 
 
 class Pool:
@@ -164,7 +168,7 @@ class Pool:
             if not cooldown.is_aside:
                 error.retry_after = cooldown.pause
 
-    def give_back(self, slot: SlotLease | None) -> None:
+    def ended(self, slot: SlotLease | None) -> None:
         """A stream has ended; None: that was said before."""
         if slot is None:
             return

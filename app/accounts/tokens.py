@@ -155,9 +155,9 @@ class AccessTokens:
                 renewals += 1
 
     def renews(self, credential: Credential, token: AccessToken, renewals: int) -> bool:
-        """Drop a token that Kimi refused after so many others; True if `get` gives one that is worth trying."""
+        """Whether a token that Kimi refused, after so many others, is dropped because `get` has one worth trying."""
         worth = renewals == 0 or (renewals < RENEWALS and not token.fresh)
-        return self.reject(credential, token) and worth
+        return worth and self.reject(credential, token)
 
     def _exchanged(self, credential: Credential) -> _Granted | Refusal:
         """The pair that some worker got, or one that is got now."""

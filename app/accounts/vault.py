@@ -12,10 +12,11 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 
+from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -30,6 +31,9 @@ MAX_ACCOUNTS = 10_000
 
 LIFE = 200 * 86_400.0
 """Seconds that a pair is kept after its last refresh; refresh tokens live about 90 days (protocol.md B3)."""
+
+DOUBT = 6.0
+"""Seconds in which a store that has come back is told by all: each process calls it at least every four (leases)."""
 
 TELL_EVERY = 1.0
 """Seconds between two attempts to tell a store that was away what it has missed."""
@@ -66,15 +70,24 @@ class Record:
 
 
 class Vault:
-    """Keeps pairs in `stores`, and lets one refresh at a time happen."""
+    """Keeps pairs in `stores`, and lets one refresh at a time happen. `timer` is monotonic, in seconds."""
 
-    def __init__(self, stores: Sequence[Store], *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        stores: Sequence[Store],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._stores = tuple(stores)
         self._leases = tuple(Leases(store) for store in stores)
         self._sleep = sleep
+        self._timer = timer
         self._lock = threading.Lock()
+        self._seen: LRUCache[str, Credential] = LRUCache(MAX_ACCOUNTS)
         self._behind: dict[str, Credential] = {}
         self._telling = False
+        self._doubtful_until = 0.0
 
     def read(self, credential: Credential) -> Record:
         """The newest pair that any store holds; the others are told of it."""
@@ -88,7 +101,10 @@ class Vault:
             for store, pair, held in zip(self._stores, pairs, sealed, strict=True):
                 if pair != newest:
                     _swapped(store, key, held, box)
-        return Record(newest, sealed, complete=None not in answers)
+        with self._lock:
+            self._seen[credential.name] = credential
+            complete = None not in answers and self._timer() >= self._doubtful_until
+        return Record(newest, sealed, complete)
 
     def write(self, credential: Credential, pair: Pair, instead_of: Record) -> Pair:
         """Keep a new pair; it is safe when this returns. Gives the pair that counts from now on.
@@ -106,7 +122,7 @@ class Vault:
                     return newest
                 held = _held(store, key)
             if took is None:
-                self._tell_later(credential)
+                self._tell_later({credential.name: credential})
         return pair
 
     def lease(self, credential: Credential) -> ExitStack | None:
@@ -125,11 +141,22 @@ class Vault:
                 stack.enter_context(lease)
             return stack.pop_all()
 
-    def _tell_later(self, credential: Credential) -> None:
-        """Have a store that is away told of the newest pair as soon as it is back: others may look only there."""
+    def tell_again(self) -> None:
+        """A store may have come back without its memory: have it told of all pairs that this process knows of.
+
+        What it says until all processes have done so may be old.
+        """
         with self._lock:
-            self._behind[credential.name] = credential
-            start, self._telling = not self._telling, True
+            self._doubtful_until = self._timer() + DOUBT
+            known = dict(self._seen)
+        self._tell_later(known)
+
+    def _tell_later(self, credentials: Mapping[str, Credential]) -> None:
+        """Have the stores told of the newest pairs as soon as all answer: others may look only into one of them."""
+        with self._lock:
+            self._behind.update(credentials)
+            start = bool(self._behind) and not self._telling
+            self._telling = self._telling or start
         if start:
             threading.Thread(target=self._tell, daemon=True, name="vault").start()
 

@@ -95,12 +95,11 @@ class Continuity:
         """Put back a conversation that was claimed and not used."""
         self._store.put({_idle_key(found.holder.account, found.idle.conversation_id): found.record}, self._ttl)
 
-    def forget(self, account: str, conversation_id: str) -> None:
-        """A conversation goes on by its name: it is not where a history left it any more."""
+    def forget(self, account: str, conversation_id: str) -> bool:
+        """Let no request go on with a conversation any more; False if none could have, or one is doing so."""
         key = _idle_key(account, conversation_id)
         record = self._store.get([key])[0]
-        if record is not None:
-            self._store.swap(key, record, None, self._ttl)
+        return record is not None and self._store.swap(key, record, None, self._ttl)
 
     def remember(self, holder: Holder, digests: Digests, at: Continuation) -> None:
         """Write down where a whole answer leaves its conversation idle.

@@ -51,6 +51,7 @@ class _Account:
 class CleanUp:
     """The clean-up of one process.
 
+    `retire` takes an idle conversation (account, id) from those that may be continued, and tells whether it was one;
     `presence` tells which processes run; `run` runs work in the background; `clock` is the time of day in seconds. With
     `lasting` unset the ledger ends with this process, and so must the conversations in it.
     """
@@ -60,6 +61,7 @@ class CleanUp:
         *,
         ledger: Ledger,
         delete: Delete,
+        retire: Callable[[str, str], bool],
         presence: Presence,
         run: Callable[[Callable[[], None]], None],
         clock: Callable[[], float],
@@ -67,6 +69,7 @@ class CleanUp:
     ) -> None:
         self._ledger = ledger
         self._delete = delete
+        self._retire = retire
         self._presence = presence
         self._run = run
         self._clock = clock
@@ -148,7 +151,8 @@ class CleanUp:
                 continue
             waits = entry.user is None and entry.due > now
             idle += waits
-            if waits and (entry.attempts or idle <= MAX_IDLE):
+            # One too many is deleted before its time, unless a request has just claimed it.
+            if waits and (idle <= MAX_IDLE or not self._retire(name, entry.conversation_id)):
                 later.append(entry.due)
             else:
                 by_protocol.setdefault(entry.protocol, []).append(entry)

@@ -222,6 +222,7 @@ class Gateway:
                         self._keeping.cleanup.appeared(lease.credential)
                     case Finished():
                         lease.succeeded()
+                        lease.give_back()  # before the client knows: its next request may come at once
                     case Failed(error):
                         lease.failed(error)
                     case _:

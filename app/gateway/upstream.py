@@ -32,7 +32,7 @@ class Upstream:
         return self._tokens.get(credential)
 
     def renews(self, credential: Credential, token: AccessToken, renewals: int) -> bool:
-        """Drop a token that Kimi refused after so many others; True if there is one that is worth trying."""
+        """Whether a token that Kimi refused, after so many others, is dropped because another is worth trying."""
         return self._tokens.renews(credential, token, renewals)
 
     def protocol(self, credential: Credential) -> str:

@@ -63,12 +63,15 @@ class RedisStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._away_until: float | None = None
+        self.on_connect: list[Callable[[], None]] = []
+        """Called after every new connection: it may be one to a Redis that was restarted, and has forgotten."""
         try:
             pool = redis.ConnectionPool.from_url(url, max_connections=10_000)  # a limit would be one more way to fail
             pool.connection_kwargs |= {
                 "socket_timeout": timeout,
                 "socket_connect_timeout": timeout,
                 "retry": Retry(NoBackoff(), 0),
+                "redis_connect_func": self._connected,
             }
             pool.make_connection()  # shows whether all options of the URL are known; nothing is connected yet
         except (ValueError, TypeError):
@@ -136,6 +139,11 @@ class RedisStore:
             if time.monotonic() - began < self._timeout + LATE:
                 raise
         return send()
+
+    def _connected(self, connection: redis.Connection) -> None:
+        connection.on_connect()  # type: ignore[no-untyped-call] # what redis-py does where no function is given
+        for callback in self.on_connect:
+            callback()
 
     def _check(self) -> None:
         """Let a call through unless Redis is being left alone; after that time, let one through to see."""

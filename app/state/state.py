@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.state.fallback import Fallback
@@ -31,6 +32,12 @@ class State:
     lasting: bool
     engine: str
     _warning: str | None = None
+
+    def when_back(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever a store may have been away, or may have forgotten; it must be quick."""
+        for store in {*self.stores, *self.careful}:
+            if isinstance(store, RedisStore):
+                store.on_connect.append(callback)
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""

@@ -283,6 +283,16 @@ def test_an_account_may_be_kept_beyond_the_block(house: House) -> None:
         assert streams(house, A) == 1
 
 
+def test_an_account_may_be_given_back_before_the_end_of_the_block(house: House) -> None:
+    """When the answer is whole, before its client knows: the next request may come at once."""
+    with take(house.pool, A) as lease:
+        lease.give_back()
+        assert streams(house, A) == 0
+        with take(house.pool, A):
+            lease.give_back()
+            assert streams(house, A) == 1
+
+
 def test_a_stream_of_a_process_that_died_ends_by_itself(house: House) -> None:
     """Soon after, and not before."""
     process = Mortal(house.store)

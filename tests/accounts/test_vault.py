@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.accounts.vault import LIFE, TELL_EVERY, Pair, Record, Vault
+from app.accounts.vault import DOUBT, LIFE, TELL_EVERY, Pair, Record, Vault
 from app.state import leases
 from app.state.sqlite import MEMORY, SqliteStore
 from app.state.store import StateUnavailable, Store
@@ -436,6 +436,36 @@ def test_a_store_that_knows_a_newer_pair_by_then_keeps_it() -> None:
     rounds.begin()
     assert end_of_telling()
     assert kept(redis, file) == [pair(7), pair(7)]
+
+
+def test_a_store_that_came_back_without_its_memory_is_told_all_again() -> None:
+    """Others may look only there, and would use a token that is spent."""
+    one, two = two_stores()
+    rounds = Rounds()
+    vault = Vault([one, two], sleep=rounds)
+    vault.write(WHOSE, pair(2), vault.read(WHOSE))
+    one.forget()
+    vault.tell_again()
+    rounds.begin()
+    assert end_of_telling()
+    assert kept(one) == [pair(2)]
+
+
+def test_nothing_is_to_be_told_where_nothing_is_known() -> None:
+    """The first connection of a process is no return."""
+    a_vault(two_stores()).tell_again()
+    assert telling() == []
+
+
+def test_what_a_store_says_is_doubtful_until_all_have_told_it() -> None:
+    """Another process may know of a newer pair."""
+    clock = FakeClock()
+    vault = Vault(two_stores(), sleep=lambda _: None, timer=clock)
+    vault.tell_again()
+    clock.advance(DOUBT - 0.1)
+    assert not vault.read(WHOSE).complete
+    clock.advance(0.1)
+    assert vault.read(WHOSE).complete
 
 
 def test_nobody_is_told_where_no_store_was_away() -> None:

@@ -32,7 +32,7 @@ from tests.gateway.houses import ANN, BOB, TTL, House, refreshable
 ANN_LEGACY = refreshable("ann")
 ACCOUNTS: list[tuple[Credential, ...]] = [(ANN,), (BOB,), (ANN, BOB), (ANN_LEGACY,), (ANN_LEGACY, ANN)]
 WORKERS = 2
-KEPT = st.sampled_from(["{}", " {} ", "<think>well</think>{}", "{}\n\n", "{}!"])
+KEPT = st.sampled_from(["{}", "{}", "{}", " {} ", "<think>well</think>{}", "{}\n\n", "{}!"])
 """What clients make of an answer; only the last one is an edit."""
 
 
@@ -46,18 +46,18 @@ class Asked:
     more: Mapping[str, object]
     accounts: tuple[Credential, ...]
     worker: int
-    outcome: str
 
 
+TEXT = st.sampled_from(["a", "b"])
+OUTCOME = st.sampled_from(["whole", "whole", "whole", *OUTCOMES])
 ASKED = st.builds(
     Asked,
     base=st.sampled_from([0, 0, 0, 1, 2, 3]),
     drop=st.sampled_from([0, 0, 0, 1, 2, 3]),
-    text=st.sampled_from(["a", "b"]),
+    text=TEXT,
     more=st.sampled_from([{}, {}, {"session": "s"}, {"session": "t"}, {"model": "kimi-k3"}, {"keep": True}]),
     accounts=st.sampled_from(ACCOUNTS),
     worker=st.integers(0, WORKERS - 1),
-    outcome=st.sampled_from(["whole", "whole", "whole", *OUTCOMES]),
 )
 
 
@@ -113,18 +113,28 @@ class Threads(RuleBasedStateMachine):
         """Answers that are all the same make histories that are, too."""
         self.repeats = repeats
 
-    @rule(asked=ASKED, count=st.integers(1, 3), kept=KEPT)
-    def talk(self, *, asked: Asked, count: int, kept: str) -> None:
-        """A client takes some turns, one after the other."""
-        self.read(self.ask(asked), kept, whole=True)
-        for _ in range(count - 1):
-            self.read(self.ask(replace(asked, base=0, drop=0)), kept, whole=True)
+    @rule(asked=ASKED, count=st.integers(1, 4), kept=KEPT, outcome=OUTCOME)
+    def talk(self, *, asked: Asked, count: int, kept: str, outcome: str) -> None:
+        """A client takes some turns, one after the other; the last one may end badly, and be asked again."""
+        turns = [asked, *(replace(asked, base=0, drop=0) for _ in range(count - 1))]
+        for turn in turns[:-1]:
+            self.read(self.ask(turn), kept, whole=True)
+        self.read(self.ask(turns[-1], outcome), kept, whole=True)
 
-    @rule(asked=ASKED, other=ASKED, is_same=st.booleans())
-    def ask_twice(self, *, asked: Asked, other: Asked, is_same: bool) -> None:
-        """Two answers at a time, often from the same place."""
-        self.ask(asked)
-        self.ask(replace(other, base=asked.base, drop=asked.drop) if is_same else other)
+    @rule(asked=ASKED, texts=st.tuples(TEXT, TEXT), outcomes=st.tuples(OUTCOME, OUTCOME), stays=st.booleans())
+    def branch(self, *, asked: Asked, texts: tuple[str, str], outcomes: tuple[str, str], stays: bool) -> None:
+        """A client goes on twice from one place, at the same time."""
+        self.read(self.ask(asked), whole=True)
+        place = len(self.histories) - 1
+        for text, outcome in zip(texts, outcomes, strict=True):
+            answer = self.ask(replace(asked, base=len(self.histories) - 1 - place, drop=0, text=text), outcome)
+            if not stays:
+                self.read(answer)
+
+    @rule(asked=ASKED, outcome=OUTCOME)
+    def begin(self, *, asked: Asked, outcome: str) -> None:
+        """An answer begins, and takes its time."""
+        self.ask(asked, outcome)
 
     @rule(which=st.integers(0, 9), kept=KEPT, how=st.sampled_from(["whole", "whole", "some", "hang up"]))
     def go_on(self, *, which: int, kept: str, how: str) -> None:
@@ -139,16 +149,17 @@ class Threads(RuleBasedStateMachine):
         else:
             self.read(answer, kept, whole=how == "whole")
 
-    @rule(which=st.integers(0, 9), place=st.integers(-3, 9), text=st.sampled_from(["a", "b", "Answer\n1", "Be brief."]))
-    def edit(self, *, which: int, place: int, text: str) -> None:
+    @rule(asked=ASKED, place=st.integers(-3, 9), text=st.sampled_from(["a", "b", "Answer\n1", "Be brief."]))
+    def edit(self, *, asked: Asked, place: int, text: str) -> None:
         """A client changes a message of a history, its own or the model's, or puts a system text before it."""
-        history = list(self.history(which))
+        history = list(self.history(asked.base))
         if history and place >= 0:
             place %= len(history)
             history[place] = Message.of(history[place].role, text)
         elif not history or history[0].role is not Role.SYSTEM:
             history.insert(0, Message.of(Role.SYSTEM, text))
         self.histories.append(tuple(history))
+        self.read(self.ask(replace(asked, base=0, drop=0)), whole=True)
 
     @rule(
         what=st.sampled_from(["settle", "settle", "time", "time", "kill", "lose", "speak", "begin"]),
@@ -223,19 +234,21 @@ class Threads(RuleBasedStateMachine):
         """A history, the latest first."""
         return self.histories[-1 - base % len(self.histories)]
 
-    def ask(self, asked: Asked) -> Open:
+    def ask(self, asked: Asked, outcome: str = "whole") -> Open:
         """Go on from a history, or from a piece of one: that is a branch, or a regeneration."""
         history = self.history(asked.base)
         history = history[: len(history) - asked.drop]
         if not history or history[-1].role is not Role.USER:
             history = (*history, Message.of(Role.USER, asked.text))
         request = replace(ChatRequest("kimi", history), **asked.more)  # type: ignore[arg-type] # fields by their names
-        self.kimi.outcomes = [asked.outcome]
+        self.kimi.outcomes = [outcome]
         house = self.houses[asked.worker]
         answer = Open(house, request, iter(house.gateway.answer(request, asked.accounts, Cancellation())))
         self.open.append(answer)
         self.read(answer)
         self.kimi.outcomes = []
+        if outcome.startswith("refused"):
+            self.pass_time(2.0)  # as the error asks
         assert all(turn.request is request for turn in self.kimi.turns[self.checked :])
         self.every_context_is_true()
         return answer

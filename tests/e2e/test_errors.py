@@ -96,6 +96,7 @@ def test_a_refused_access_token_is_renewed_once(rest: Door, stays: bool) -> None
     assert reply.status == (401 if stays else 200)
     assert not stays or reply.error["code"] == "token_expired"
     assert len(rest.guest.completions()) == 2
+    assert rest.guest.all_deleted(2)  # which needs a token as well, and no other one
     refreshes = [entry["path"].rpartition("/")[2] for entry in rest.guest.calls() if "efresh" in entry["path"]]
     assert refreshes == ["refresh", "RefreshToken"]  # the old opaque token was exchanged for one of today's
 

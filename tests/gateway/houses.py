@@ -159,15 +159,16 @@ class House:
         tokens = AccessTokens(refresh=self.refresh, vault=Vault([store]), store=store, clock=self.clock, sleep=never)
         offered = OfferedModels(clock=self.clock)
         upstream = Upstream(kimi=self.kimi, tokens=tokens, offered=offered, protocol=self.protocol)
+        self.continuity = Continuity(store, ttl=self.ttl)
         self.cleanup = StillCleanUp(
             ledger=self.ledger,
             delete=upstream.delete,
+            retire=self.continuity.forget,
             presence=self.presence,
             run=self.work.append,
             clock=self.clock,
             lasting=self.lasting,
         )
-        self.continuity = Continuity(store, ttl=self.ttl)
         keeping = Keeping(
             ledger=self.ledger,
             cleanup=self.cleanup,

@@ -35,10 +35,12 @@ class Bench:
         self.work: list[Callable[[], None]] = []
         self.calls: list[tuple[str, str, tuple[str, ...]]] = []
         self.during: list[Callable[[], None]] = []
+        self.claimed: set[str] = set()
         self._outcomes = iter(outcomes)
         self.cleanup = StillCleanUp(
             ledger=self.ledger,
             delete=self.delete,
+            retire=lambda _account, identity: identity not in self.claimed,
             presence=self.presence,
             run=self.work.append,
             clock=self.clock,
@@ -284,8 +286,19 @@ def test_an_account_has_so_many_idle_conversations_and_no_more() -> None:
         bench.cleanup.keep(ANN, running(bench, f"chat-{number:03}"), 1800.0)
         bench.clock.advance(1)
     bench.ledger.postpone(ANN.account, Entry("failed", "connect", None, 0.0), bench.clock() + 5)
+    bench.claimed.add("failed")  # nobody can go on with it, so there is nothing to take away
     assert sorted(bench.look()) == ["chat-000", "chat-001", "chat-002"]
     assert len(bench.left) == MAX_IDLE + 1
+
+
+def test_one_too_many_that_is_just_being_continued_is_left_alone() -> None:
+    """It would vanish in the middle of an answer; it is looked at again when its own time has come."""
+    bench = Bench()
+    for number in range(MAX_IDLE + 2):
+        bench.cleanup.keep(ANN, running(bench, f"chat-{number:03}"), 1800.0)
+        bench.clock.advance(1)
+    bench.claimed.add("chat-000")
+    assert bench.look() == ["chat-001"]
 
 
 # --- When accounts are looked at ---------------------------------------------------------------------------
@@ -337,6 +350,7 @@ class Awake:
         self.cleanup = CleanUp(
             ledger=Ledger([store], clock=time.time),
             delete=self.delete,
+            retire=lambda _account, _identity: True,
             presence=presence,
             run=lambda work: work(),
             clock=time.time,

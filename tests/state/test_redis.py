@@ -286,6 +286,20 @@ def test_a_killed_redis_is_used_again_once_it_is_back(server: RedisServer) -> No
 
 
 @pytest.mark.e2e
+def test_a_new_connection_is_told(server: RedisServer) -> None:
+    """Redis may have been restarted behind it, and have forgotten: who must not forget is told of each."""
+    with connected(server.url) as store:
+        connections: list[int] = []
+        store.on_connect.append(lambda: connections.append(1))
+        store.get(["a"])
+        store.get(["a"])
+        assert len(connections) == 1
+        server.restart()
+        store.get(["a"])
+        assert len(connections) == 2
+
+
+@pytest.mark.e2e
 def test_a_restart_between_two_calls_goes_unnoticed(server: RedisServer) -> None:
     """A connection that was closed meanwhile is replaced, and is no reason for a pause."""
     with connected(server.url) as store:
