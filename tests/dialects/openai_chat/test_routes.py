@@ -140,7 +140,9 @@ def test_a_wrong_body_is_refused_before_anything_is_sent() -> None:
 def test_the_log_line_tells_of_the_answer_without_content(caplog: pytest.LogCaptureFixture) -> None:
     """Dialect, model, account, usage; neither question nor answer nor token."""
     caplog.set_level(logging.DEBUG)
-    post(FakeKimi(answering()), stream=True).close()
+    response = post(FakeKimi(answering()), stream=True)
+    assert response.data.endswith(b"[DONE]\n\n")
+    response.close()
     (record,) = [record for record in caplog.records if record.name == "kimi_gateway.request"]
     fields = record.__dict__["fields"]
     assert {"dialect": "openai_chat", "model": "gpt-4o", "stream": True, "status": 200}.items() <= fields.items()
