@@ -46,7 +46,7 @@ class Services:
 def build(settings: Settings) -> Services:
     """Build everything that the settings ask for."""
     models = load_models()
-    state = open_state(settings.database_path, settings.redis_url)
+    state = open_state(settings.database_path, settings.redis_url, workers=settings.web_concurrency)
     background = Background()
     upstream = _upstream(settings, state, models)
     ledger = Ledger(state.stores, clock=time.time)

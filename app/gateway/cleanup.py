@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from app.accounts.credentials import Credential
 from app.accounts.vault import MAX_ACCOUNTS
 from app.conversations.ledger import Entry, Ledger
-from app.errors import GatewayError
+from app.errors import AccountRestricted, GatewayError, TokenExpired
 from app.state.presence import Presence
 
 PAUSES = (2.0, 8.0, 30.0, 120.0, 600.0, 3600.0)
@@ -177,7 +177,8 @@ class CleanUp:
                 self._ledger.postpone(credential.account, entry, dues[-1])
             fields = {"account": credential.account[:12], "code": error.code, "count": len(ids)}
             _log.warning("conversations could not be deleted yet", extra={"fields": fields})
-            return dues
+            # A dead token is not asked with again and again: the account is looked at when it appears with a good one.
+            return [] if isinstance(error, TokenExpired | AccountRestricted) else dues
         self._ledger.strike(credential.account, ids)
         return []
 

@@ -15,7 +15,7 @@ from app.chat.request import ChatRequest, Role
 from app.conversations.continuity import Continuity, Found, Holder
 from app.conversations.history import after
 from app.conversations.ledger import Entry, Ledger
-from app.errors import GatewayError, TokenExpired
+from app.errors import GatewayError, TokenExpired, UpstreamUnreachable
 from app.gateway.cleanup import CleanUp
 from app.kimi.exchange import Exchange
 from app.state.presence import Presence
@@ -88,7 +88,7 @@ class Custody:
                     self._text.append(text)
                 case Finished("stop"):
                     self._finish(exchange)
-                case Failed(error) if not self._begun and error.another_account:
+                case Failed(error) if not self._begun:
                     self._go_back(error)
                 case _:
                     pass
@@ -128,13 +128,14 @@ class Custody:
         self._keep()
 
     def _go_back(self, error: GatewayError) -> None:
-        """Kimi has refused the turn before it began: the conversation is where it was.
+        """A turn that never reached Kimi, or was refused before it began, leaves the conversation where it was.
 
         The legacy site is not told which message is answered, and may have kept the one that it refused to answer.
         """
-        thread = self._thread
-        if thread is not None and (thread.idle.parent_id is not None or isinstance(error, TokenExpired)):
-            self._keeping.continuity.give_back(thread)
+        unsent = isinstance(error, TokenExpired | UpstreamUnreachable)
+        refused = error.another_account and self._thread is not None and self._thread.idle.parent_id is not None
+        if self._thread is not None and (unsent or refused):
+            self._keeping.continuity.give_back(self._thread)
             self._keep()
 
     def _keep(self) -> None:

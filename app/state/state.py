@@ -48,14 +48,18 @@ class State:
 
 _ONLY_REDIS = "while Redis does not answer, state is kept in memory."
 _ONLY_MEMORY = "state is kept in memory, and a restart forgets rotated tokens."
+_APART = "The workers know nothing of each other: each refreshes the same token, and Kimi may end its session."
 _AWAY = {
     RedisStore: "Redis does not answer: this machine goes on by itself.",
     SqliteStore: "The database does not work at the moment: this worker goes on by itself.",
 }
 
 
-def open_state(database_path: str, redis_url: str | None = None) -> State:
-    """Open what the settings name. A database that cannot be used is replaced by memory, with a warning."""
+def open_state(database_path: str, redis_url: str | None = None, *, workers: int = 1) -> State:
+    """Open what the settings name, for so many workers of this machine.
+
+    A database that cannot be used is replaced by memory, with a warning.
+    """
     stores: list[RedisStore | SqliteStore] = [RedisStore(redis_url)] if redis_url else []
     warning = None
     if database_path != MEMORY:
@@ -63,8 +67,11 @@ def open_state(database_path: str, redis_url: str | None = None) -> State:
             stores.append(SqliteStore(database_path))
         except StateUnavailable:
             warning = "DATABASE_PATH cannot be used: " + (_ONLY_REDIS if redis_url else _ONLY_MEMORY)
-            _log.warning(warning)
     lasting = bool(stores)
+    if workers > 1 and not lasting:
+        warning = f"{warning or 'DATABASE_PATH is :memory:.'} {_APART}"
+    if warning is not None:
+        _log.warning(warning)
     engine = "redis" if redis_url else "sqlite" if lasting else "memory"
     # Memory is the last resort also where there is a file: a disk may fill up.
     stores.append(SqliteStore(MEMORY))

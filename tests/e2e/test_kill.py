@@ -22,7 +22,7 @@ from tests.e2e.support import Gateway, Guest, until
 
 pytestmark = pytest.mark.e2e
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "5"))
 """Kills of each of the four kinds, each in the middle of several streams."""
 
 STREAMS = 4

@@ -193,6 +193,19 @@ def test_no_failure_makes_a_conversation_forgotten(error: GatewayError) -> None:
     assert bench.left == ["chat-1"]
 
 
+@pytest.mark.parametrize(
+    ("error", "again"), [(DOWN, True), (TokenExpired("no"), False), (AccountRestricted("no"), False)]
+)
+def test_a_dead_token_is_not_asked_with_again_and_again(error: GatewayError, *, again: bool) -> None:
+    """Its account is looked at when it appears with a good one."""
+    bench = Bench(error)
+    bench.write("chat-1")
+    bench.look()
+    assert (ANN.account in bench.cleanup._due) == again
+    bench.clock.advance(PAUSES[0])
+    assert bench.look() == ["chat-1"]
+
+
 @pytest.mark.parametrize(("told", "pause"), [(45.0, 45.0), (0.5, PAUSES[0])])
 def test_kimi_s_own_pause_is_kept_if_it_is_longer(told: float, pause: float) -> None:
     """A shorter one does not hurry."""

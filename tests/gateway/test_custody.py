@@ -10,7 +10,15 @@ from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, Finished, Opened, Source, TextDelta, ThinkingDelta, Usage
 from app.chat.request import ChatRequest, Continuation
 from app.conversations.ledger import Entry
-from app.errors import AccountRestricted, GatewayError, RateLimitExceeded, TokenExpired, UpstreamBusy, UpstreamTimeout
+from app.errors import (
+    AccountRestricted,
+    GatewayError,
+    RateLimitExceeded,
+    TokenExpired,
+    UpstreamBusy,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from app.gateway.custody import SLACK, Custody, Keeping, holder_of
 from tests.fakes import FakeExchange, FakeKimi
 from tests.gateway.houses import ANN, TTL, House, answering, ask, failing, said, user
@@ -257,7 +265,9 @@ class _At(FakeExchange):
 
 
 @pytest.mark.parametrize("before", [[], [Opened("chat-1")]])
-@pytest.mark.parametrize("error", [RateLimitExceeded, UpstreamBusy, AccountRestricted, TokenExpired])
+@pytest.mark.parametrize(
+    "error", [RateLimitExceeded, UpstreamBusy, AccountRestricted, TokenExpired, UpstreamUnreachable]
+)
 def test_a_turn_that_was_refused_gives_its_conversation_back(error: type[GatewayError], before: list[Event]) -> None:
     """It is where it was, and can be claimed again."""
     desk = going_on()
@@ -284,9 +294,9 @@ def test_a_turn_that_may_have_been_heard_is_not_gone_back_on(lists: list[list[Ev
     assert desk.fate == "to be deleted"
 
 
-@pytest.mark.parametrize(("error", "back"), [(UpstreamBusy, False), (TokenExpired, True)])
+@pytest.mark.parametrize(("error", "back"), [(UpstreamBusy, False), (TokenExpired, True), (UpstreamUnreachable, True)])
 def test_the_legacy_site_may_have_kept_a_turn_that_it_did_not_answer(error: type[GatewayError], *, back: bool) -> None:
-    """It is not told which message is answered; only a token that it does not take is refused before that."""
+    """It is not told which message is answered; a turn that never got so far has left nothing there."""
     desk = going_on(tip=None).see([Failed(error("no"))])
     assert (desk.idle() is not None) == back
     assert desk.fate == ("idle" if back else "to be deleted")

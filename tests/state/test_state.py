@@ -55,6 +55,22 @@ def test_memory_is_used_where_it_was_asked_for() -> None:
     assert open_state(MEMORY).shared.get(["a"]) == [None]
 
 
+@pytest.mark.parametrize("usable", [True, False])
+def test_workers_without_a_common_store_are_warned_of(
+    no_path: str, caplog: pytest.LogCaptureFixture, *, usable: bool
+) -> None:
+    """Each would refresh the same token."""
+    with caplog.at_level(logging.WARNING):
+        (warning,) = open_state(MEMORY if usable else no_path, workers=2).warnings()
+    assert "workers" in warning
+    assert caplog.messages == [warning]
+
+
+def test_workers_with_a_common_store_need_no_warning(path: str) -> None:
+    """A file is one."""
+    assert open_state(path, workers=2).warnings() == []
+
+
 def test_memory_is_used_where_there_can_be_no_file(no_path: str, caplog: pytest.LogCaptureFixture) -> None:
     """With a warning in the log, and as long as it runs."""
     with caplog.at_level(logging.WARNING):
