@@ -92,7 +92,7 @@ def _upstream(settings: Settings, state: State, models: ModelTable) -> Upstream:
         return kimi.refresh(token, overseas=credential.claims.overseas, legacy_only=legacy_only)
 
     vault = Vault(state.careful)
-    state.when_back(vault.tell_again)
+    state.on_restart(vault.tell_again)
     return Upstream(
         kimi=kimi,
         tokens=AccessTokens(refresh=refresh, vault=vault, store=state.shared, clock=time.time),

@@ -166,7 +166,8 @@ class AccessTokens:
             if known := self._known(credential).outcome:
                 return known
             began = self._clock()
-            lease = self._vault.lease(credential)
+            # With the store that was restarted a moment ago, the newest pair is about to come back.
+            lease = None if self._vault.is_doubtful else self._vault.lease(credential)
             if lease is not None:
                 with lease:
                     look = self._known(credential)  # it may have come between the look and the lease

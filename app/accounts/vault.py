@@ -33,7 +33,7 @@ LIFE = 200 * 86_400.0
 """Seconds that a pair is kept after its last refresh; refresh tokens live about 90 days (protocol.md B3)."""
 
 DOUBT = 6.0
-"""Seconds in which a store that has come back is told by all: each process calls it at least every four (leases)."""
+"""Seconds in which a store that was restarted is told by all: each process calls it at least every four (leases)."""
 
 TELL_EVERY = 1.0
 """Seconds between two attempts to tell a store that was away what it has missed."""
@@ -61,7 +61,7 @@ class Pair:
 class Record:
     """What is kept of a credential: the newest pair, None if there is none, and what each store holds of it.
 
-    With `complete` unset a store did not answer: others may know of a newer pair.
+    With `complete` unset a store did not answer, or may have forgotten: others may know of a newer pair.
     """
 
     pair: Pair | None
@@ -103,8 +103,7 @@ class Vault:
                     _swapped(store, key, held, box)
         with self._lock:
             self._seen[credential.name] = credential
-            complete = None not in answers and self._timer() >= self._doubtful_until
-        return Record(newest, sealed, complete)
+        return Record(newest, sealed, complete=None not in answers and not self.is_doubtful)
 
     def write(self, credential: Credential, pair: Pair, instead_of: Record) -> Pair:
         """Keep a new pair; it is safe when this returns. Gives the pair that counts from now on.
@@ -141,11 +140,13 @@ class Vault:
                 stack.enter_context(lease)
             return stack.pop_all()
 
-    def tell_again(self) -> None:
-        """A store may have come back without its memory: have it told of all pairs that this process knows of.
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a store has come back a moment ago, and others may not have told it yet of a newer pair."""
+        return self._timer() < self._doubtful_until
 
-        What it says until all processes have done so may be old.
-        """
+    def tell_again(self) -> None:
+        """A store has come back, maybe without its memory: have it told of all pairs that this process knows of."""
         with self._lock:
             self._doubtful_until = self._timer() + DOUBT
             known = dict(self._seen)

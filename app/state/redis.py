@@ -7,6 +7,7 @@ on without until it succeeds.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,9 @@ return 1
 """
 
 
+_RUN = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
+
+
 class RedisStore:
     """A store in the Redis at `url`. `timeout` is in seconds, and so is `clock`, which is monotonic.
 
@@ -63,8 +67,9 @@ class RedisStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._away_until: float | None = None
-        self.on_connect: list[Callable[[], None]] = []
-        """Called after every new connection: it may be one to a Redis that was restarted, and has forgotten."""
+        self._run: bytes | None = None
+        self.on_restart: list[Callable[[], None]] = []
+        """Called when a connection leads to another run of Redis than the last: it may have forgotten everything."""
         try:
             pool = redis.ConnectionPool.from_url(url, max_connections=10_000)  # a limit would be one more way to fail
             pool.connection_kwargs |= {
@@ -142,8 +147,12 @@ class RedisStore:
 
     def _connected(self, connection: redis.Connection) -> None:
         connection.on_connect()  # type: ignore[no-untyped-call] # what redis-py does where no function is given
-        for callback in self.on_connect:
-            callback()
+        run = _run_of(connection)
+        with self._lock:
+            last, self._run = self._run, run or self._run
+        if last is not None and run is not None and run != last:
+            for callback in self.on_restart:
+                callback()
 
     def _check(self) -> None:
         """Let a call through unless Redis is being left alone; after that time, let one through to see."""
@@ -154,6 +163,17 @@ class RedisStore:
             if now < self._away_until:
                 raise StateUnavailable("Redis is left alone after a failure")
             self._away_until = now + PAUSE
+
+
+def _run_of(connection: redis.Connection) -> bytes | None:
+    """The random name that a Redis has from its start to its end; None where it does not tell."""
+    try:
+        connection.send_command("INFO", "server")  # type: ignore[no-untyped-call]
+        told = connection.read_response(disable_decoding=True)
+    except redis.ResponseError:  # hosted ones may forbid the command
+        return None
+    found = _RUN.search(told if isinstance(told, bytes) else b"")
+    return found[1] if found else None
 
 
 def _milliseconds(seconds: float) -> int:

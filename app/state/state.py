@@ -33,11 +33,11 @@ class State:
     engine: str
     _warning: str | None = None
 
-    def when_back(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever a store may have been away, or may have forgotten; it must be quick."""
+    def on_restart(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever a store has been restarted, and may have forgotten; it must be quick."""
         for store in {*self.stores, *self.careful}:
             if isinstance(store, RedisStore):
-                store.on_connect.append(callback)
+                store.on_restart.append(callback)
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""

@@ -22,7 +22,7 @@ from app.accounts.tokens import (
     AccessToken,
     AccessTokens,
 )
-from app.accounts.vault import Vault
+from app.accounts.vault import DOUBT, Vault
 from app.errors import (
     AccountRestricted,
     GatewayError,
@@ -816,6 +816,47 @@ def test_a_refresh_is_not_put_off_for_ever() -> None:
     assert house.tokens.get(house.whose) != house.first
     assert house.refreshed == 2
     house.shared.away = False
+
+
+def test_nothing_is_refreshed_while_a_restarted_store_is_told_what_it_forgot() -> None:
+    """Another machine may have the newest pair, and this one an old one or none."""
+    clock, whose, store = FakeClock(), refreshable(), FakeStore()
+    refreshed: list[str] = []
+    vault = Vault([store], timer=clock, sleep=lambda _: None)
+
+    def refresh(_credential: Credential, token: str) -> TokenPair:
+        refreshed.append(token)
+        return TokenPair("a", "rotated-1")
+
+    def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        if not refreshed and clock() > began + 3:
+            other = AccessTokens(refresh=refresh, vault=Vault([store]), store=store, clock=clock)
+            assert other.get(whose).value == "a"
+
+    tokens = AccessTokens(refresh=refresh, vault=vault, store=store, clock=clock, sleep=sleep)
+    began = clock()
+    vault.tell_again()
+    assert tokens.get(whose).value == "a"
+    assert refreshed == [whose.token]
+    assert 3 < clock() - began < 4
+
+
+def test_a_refresh_waits_no_longer_than_the_doubt() -> None:
+    """Nobody may have anything to tell."""
+    clock, whose, store = FakeClock(), refreshable(), FakeStore()
+    vault = Vault([store], timer=clock, sleep=lambda _: None)
+    tokens = AccessTokens(
+        refresh=lambda _credential, _token: TokenPair("a", None),
+        vault=vault,
+        store=store,
+        clock=clock,
+        sleep=clock.advance,
+    )
+    began = clock()
+    vault.tell_again()
+    assert tokens.get(whose).value == "a"
+    assert DOUBT <= clock() - began < DOUBT + 1
 
 
 def test_a_refused_token_is_renewed_also_while_a_store_is_away() -> None:

@@ -286,17 +286,18 @@ def test_a_killed_redis_is_used_again_once_it_is_back(server: RedisServer) -> No
 
 
 @pytest.mark.e2e
-def test_a_new_connection_is_told(server: RedisServer) -> None:
-    """Redis may have been restarted behind it, and have forgotten: who must not forget is told of each."""
-    with connected(server.url) as store:
-        connections: list[int] = []
-        store.on_connect.append(lambda: connections.append(1))
-        store.get(["a"])
-        store.get(["a"])
-        assert len(connections) == 1
-        server.restart()
-        store.get(["a"])
-        assert len(connections) == 2
+def test_a_restart_is_told(server: RedisServer) -> None:
+    """Redis may have forgotten: who must not forget is told, once for each restart, and not for more connections."""
+    with connected(server.url) as store, ThreadPoolExecutor(8) as threads:
+        restarts: list[int] = []
+        store.on_restart.append(lambda: restarts.append(1))
+        list(threads.map(lambda _: store.get(["a"]), range(50)))
+        assert restarts == []
+        for number in (1, 2):
+            server.restart()
+            store.get(["a"])
+            list(threads.map(lambda _: store.get(["a"]), range(50)))
+            assert len(restarts) == number
 
 
 @pytest.mark.e2e
