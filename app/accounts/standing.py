@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from app.accounts.cooldown import Cooldown, Cooldowns
 from app.accounts.credentials import Credential
+from app.state.leases import has_ended
 from app.state.store import Store
 
 
@@ -14,8 +15,8 @@ from app.state.store import Store
 class Standing:
     """How an account stands for a request.
 
-    `free` are its slots that nobody holds, `busy` is how many are held, `noted` what was written down against it, also
-    what is over, and `cooldown` the pause in force.
+    `free` are its slots that nobody alive holds, `busy` is how many are held, `noted` what was written down against it,
+    also what is over, and `cooldown` the pause in force.
     """
 
     credential: Credential
@@ -51,9 +52,9 @@ class Standings:
         found: list[Standing] = []
         for credential, row in zip(credentials, keys, strict=True):
             aside, cool, single, used, *slots = [next(values) for _ in row]
-            busy = sum(slot is not None for slot in slots)
+            free = [key for key, slot in zip(row[4:], slots, strict=True) if slot is None or has_ended(slot)]
+            busy = len(slots) - len(free)
             limit = 1 if single else most
-            free = [key for key, slot in zip(row[4:], slots, strict=True) if slot is None]
             found.append(
                 Standing(
                     credential=credential,

@@ -1,20 +1,21 @@
 """Leases: held by one process at a time, renewed while they are held, gone soon after their holder died.
 
-A lease is a value that names its holder. The time to live is short, so that what a killed worker held is free again
-within seconds; one thread (under gevent, a greenlet) renews all that this process holds, and ends with the last.
+A lease is a value that names its holder. What a killed worker held is free at once for others of the same machine, and
+for the rest within seconds, because the time to live is short. One thread (under gevent, a greenlet) renews all that
+this process holds, and ends with the last.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from app.state import process
 from app.state.store import StateUnavailable, Store
 
 LIFE = 12.0
@@ -25,6 +26,11 @@ RENEWALS = 3
 """How often a lease is renewed within its life."""
 
 _log = logging.getLogger(__name__)
+
+
+def has_ended(holder: bytes) -> bool:
+    """Whether the process that holds a lease is known to have died."""
+    return process.runs(holder.decode(errors="replace")) is False
 
 
 class Lease:
@@ -58,10 +64,15 @@ class Leases:
         self._pid = os.getpid()
 
     def take(self, key: str) -> Lease | None:
-        """The lease of this name, None while another holds it. Raises StateUnavailable."""
-        lease = Lease(self, key, secrets.token_bytes(12))
+        """The lease of this name, None while another holds it. Raises StateUnavailable.
+
+        One whose holder has died on this machine is taken over at once.
+        """
+        lease = Lease(self, key, process.a_name().encode())
         if not self._store.swap(key, None, lease.holder, LIFE):
-            return None
+            held = self._store.get([key])[0]
+            if held is None or not has_ended(held) or not self._store.swap(key, held, lease.holder, LIFE):
+                return None
         with self._lock:
             if self._pid != os.getpid():  # behind a fork: the thread and the leases stayed with the parent
                 self._pid, self._held, self._renewing = os.getpid(), {}, False

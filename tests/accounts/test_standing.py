@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from app.accounts.cooldown import Cooldowns
 from app.accounts.credentials import Credential
 from app.accounts.standing import Standing, Standings, single_key, used_key
 from app.errors import GatewayError, TokenExpired, UpstreamBusy
+from app.state.process import a_name
 from tests.accounts.workers import accessing
 from tests.state.stores import FakeStore
 
@@ -53,6 +57,17 @@ def test_all_accounts_are_read_by_one_look() -> None:
     standings = house.standings.of([B, A, A_TOO], "chat")
     assert house.store.calls == ["get"]
     assert [(standing.credential, standing.busy) for standing in standings] == [(B, 1), (A, 0), (A_TOO, 0)]
+
+
+def test_the_slot_of_a_process_that_died_here_is_free() -> None:
+    """Its stream died with it."""
+    house = House()
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+    machine, _, started, random = a_name().rsplit(":", 3)
+    dead = f"{machine}:{process.pid}:{started}:{random}".encode()
+    assert house.store.swap(house.of(A).free[0], None, dead, 10)
+    assert [len(house.of(A).free), house.of(A).busy] == [3, 0]
 
 
 def test_a_slot_that_is_held_is_not_free() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.state.leases import LIFE, RENEWALS, Leases
+from app.state.process import a_name
 from app.state.store import StateUnavailable
 from tests.fakes import FakeClock
 from tests.state.stores import PATIENCE, FakeStore, output
@@ -75,6 +78,14 @@ def house() -> Iterator[House]:
     house = House()
     yield house
     house.close()
+
+
+def a_dead_process() -> bytes:
+    """The name of a process of this machine that has ended."""
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+    machine, _, started, random = a_name().rsplit(":", 3)
+    return f"{machine}:{process.pid}:{started}:{random}".encode()
 
 
 def renewing() -> list[threading.Thread]:
@@ -146,6 +157,25 @@ def test_a_lease_outlives_its_holder_by_a_little(house: House) -> None:
     assert house.others.take("a") is None
     house.clock.advance(0.1)
     assert house.others.take("a") is not None
+
+
+def test_the_lease_of_a_process_that_died_here_is_taken_over(house: House) -> None:
+    """At once: whoever waits for a killed worker's account need not wait for its lease to run out."""
+    for holder, taken in ((a_dead_process(), True), (b"elsewhere:1:2:3", False), (b"\xff", False)):
+        house.store.put({"a": holder}, LIFE)
+        lease = house.leases.take("a")
+        assert (lease is not None) == taken
+        if lease is not None:
+            assert house.store.get(["a"]) == [lease.holder]
+            lease.release()
+
+
+def test_one_worker_takes_over(house: House) -> None:
+    """Another one was faster."""
+    house.store.put({"a": a_dead_process()}, LIFE)
+    house.store.before = [lambda: None, lambda: house.store.put({"a": b"somebody"}, LIFE)]
+    assert house.leases.take("a") is None
+    assert house.store.get(["a"]) == [b"somebody"]
 
 
 def test_who_lost_a_lease_does_not_give_back_another_s(house: House, caplog: pytest.LogCaptureFixture) -> None:
