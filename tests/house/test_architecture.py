@@ -257,6 +257,12 @@ def test_every_module_has_its_tests(module: str) -> None:
     assert is_package or test_module(module).exists()
 
 
+@pytest.mark.parametrize("module", sources("app"))
+def test_nothing_asks_which_conversations_there_are(module: str) -> None:
+    """What a person began by hand is safe, because no code could find it (protocol.md A3, B11)."""
+    assert re.findall(r"ListChats|ListFeeds|chat/list|GetChatShare", OURS[module]) == []
+
+
 # --- The checks themselves ---------------------------------------------------------------------------------
 
 
