@@ -10,7 +10,7 @@ import click
 
 from app.accounts.credentials import split_list
 from app.errors import GatewayError
-from app.gateway.diagnosis import Diagnosis, Finding, as_json
+from app.gateway.diagnosis import Diagnosis, Finding, Reason, as_json
 
 _TITLES = ("account", "kind", "site", "live", "reason")
 
@@ -58,7 +58,7 @@ def _notes(finding: Finding) -> list[str]:
     facts = as_json(finding)
     notes = [finding.detail] if finding.detail else []
     if "expires_at" in facts:
-        notes.append(f"token good until {facts['expires_at']}")
+        notes.append(f"token {'ended at' if finding.reason is Reason.EXPIRED else 'good until'} {facts['expires_at']}")
     notes += [f"quota {quota.name}: {quota.used:.0%} used" for quota in finding.quotas]
     if "resets_at" in facts:
         notes.append(f"quota full again at {facts['resets_at']}")

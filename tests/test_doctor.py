@@ -143,6 +143,7 @@ def test_the_table_says_all_that_is_known() -> None:
             resets_at=1_800_000_060.0,
             quotas=(Quota("plan", 1.0, 1_800_000_060.0, chat=True), Quota("code, 5 hours", 0.256)),
         ),
+        Finding(Reason.EXPIRED, kind="access", account="ba9876543210", site="www.kimi.ai", expires_at=1_800_000_000.0),
         Finding(Reason.MALFORMED, "The credential is malformed."),
     ]
     assert table(findings).splitlines() == [
@@ -155,6 +156,9 @@ def test_the_table_says_all_that_is_known() -> None:
         "  quota full again at 2027-01-15T08:01:00Z",
         "  left alone by this gateway (rate_limit_exceeded)",
         f"  {REMEDIES[Reason.SPENT]}",
+        "ba9876543210  access   www.kimi.ai   no    token_expired",
+        "  token ended at 2027-01-15T08:00:00Z",
+        f"  {REMEDIES[Reason.EXPIRED]}",
         "-             -        -             no    token_malformed",
         "  The credential is malformed.",
         f"  {REMEDIES[Reason.MALFORMED]}",
