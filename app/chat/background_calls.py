@@ -198,7 +198,7 @@ RULES = (
         ends='"',
     ),
 )
-"""All prompts that are known by heart; those which a client's owner has reworded are taken for a person's."""
+"""All prompts that are known by heart; of those which a client's owner has reworded only Open WebUI's are known."""
 
 
 def is_background_call(messages: Sequence[Message]) -> bool:

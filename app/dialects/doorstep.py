@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from flask import Request
@@ -10,19 +9,13 @@ from flask import Request
 from app.accounts.admission import Admission, presented
 from app.accounts.credentials import Credential
 from app.dialects.body import read_json_object
+from app.dialects.fields import sane_session
 from app.dialects.respond import Pace
 from app.errors import InvalidRequest
 from app.gateway.gateway import Gateway
 
 SESSION_HEADERS = ("X-Conversation-Id", "X-OpenWebUI-Chat-Id", "x-claude-code-session-id", "session-id")
 """Where clients name their conversation, the best first."""
-
-_SESSION = re.compile(r"[\x21-\x7e]{1,256}")
-
-
-def sane_session(name: object) -> str | None:
-    """A client's name for its conversation; it is a hint, so one that cannot be used is no error."""
-    return name if isinstance(name, str) and _SESSION.fullmatch(name) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from app.errors import InvalidRequest
 
 MAX_MODEL_NAME = 256
 _MODEL_NAME = re.compile(r"\w[\w.:/@+\-()\[\], ]*")
+_SESSION = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 class StrictBoolean(fields.Field[bool]):
@@ -80,3 +81,8 @@ def _first(messages: object, path: str = "") -> tuple[str, str]:
     if isinstance(messages, list) and messages:
         return _first(messages[0], path)
     return path, str(messages)
+
+
+def sane_session(name: object) -> str | None:
+    """A client's name for its conversation; it is a hint, so one that cannot be used is no error."""
+    return name if isinstance(name, str) and _SESSION.fullmatch(name) else None

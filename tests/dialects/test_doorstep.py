@@ -6,7 +6,8 @@ import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
-from app.dialects.doorstep import SESSION_HEADERS, sane_session
+from app.dialects.doorstep import SESSION_HEADERS
+from app.dialects.fields import sane_session
 from app.errors import GatewayError, InvalidApiKey, InvalidRequest, MissingApiKey, RequestTooLarge, UnsupportedMediaType
 from tests.dialects.houses import CLIENT, KEY, OWN, Front
 from tests.fakes import FakeKimi, jwt

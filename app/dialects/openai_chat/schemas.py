@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from app.chat.request import ChatRequest, Effort, Message, Role, TextPart
-from app.dialects.doorstep import sane_session
-from app.dialects.fields import ModelName, StrictBoolean, StrictNumber, loaded
+from app.dialects.fields import ModelName, StrictBoolean, StrictNumber, loaded, sane_session
 from app.errors import AttachmentRefused, InvalidRequest
 
 MAX_MESSAGES = 2000
