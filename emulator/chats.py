@@ -13,7 +13,10 @@ GENERATING = "MESSAGE_STATUS_GENERATING"
 
 @dataclass
 class Message:
-    """One message. `text` grows while it is generated; `parent_id` is empty for the root."""
+    """One message. `text` grows while it is generated; `parent_id` is empty for the root.
+
+    `files` are the ids of the files that it refers to.
+    """
 
     id: str
     parent_id: str
@@ -22,6 +25,7 @@ class Message:
     status: str = COMPLETED
     scenario: str = ""
     created: str = field(default_factory=timestamp)
+    files: list[str] = field(default_factory=list)
 
     def as_connect(self, *, blocks: bool = True) -> Json:
         """Give the message as events and ListMessages carry it (captures/01)."""
@@ -30,7 +34,9 @@ class Message:
             del answer["parentId"]
         answer |= {"role": self.role, "status": self.status}
         if blocks and self.role != "system":
-            answer["blocks"] = [{"messageId": "", "text": {"content": self.text}}]
+            files = [{"id": item, "status": "PROCESS_STATUS_SUCCESS"} for item in self.files]
+            shown = [{"text": {"content": self.text}}, *({"file": file} for file in files)]
+            answer["blocks"] = [{"messageId": "", **block} for block in shown]
         return answer | {"scenario": self.scenario, "createTime": self.created, "isGoal": False}
 
 
@@ -90,7 +96,7 @@ class Chat:
 
     def as_control(self) -> Json:
         """Give the chat as the control plane shows it."""
-        keys = ("id", "parent_id", "role", "text")
+        keys = ("id", "parent_id", "role", "text", "files")
         return {
             "id": self.id,
             "account": self.account,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict, Unpack, cast
 
 Fields = Mapping[str, object]
 
@@ -48,6 +48,7 @@ class MessageView(TypedDict):
     parent_id: str
     role: str
     text: str
+    files: list[str]
 
 
 class ChatView(TypedDict):
@@ -59,6 +60,35 @@ class ChatView(TypedDict):
     deleted: bool
     cancelled: bool
     messages: list[MessageView]
+
+
+class FileView(TypedDict):
+    """One stored file as GET /emulator/files shows it; `text` is null unless the file is a small text."""
+
+    id: str
+    account: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    kind: str
+    protocol: str
+    text: str | None
+    status: str
+    used: int
+
+
+class UploadFields(TypedDict, total=False):
+    """The fields of POST /emulator/uploads, as the README describes them; None is as good as absent."""
+
+    polls: int | None
+    fail: str | None
+    refuse_types: Sequence[str] | None
+    status: int | None
+    delay: float | None
+    max_prompt: int | None
+    times: int | None
+    parsing_lines: int | None
 
 
 @dataclass(frozen=True)
@@ -143,8 +173,27 @@ class EmulatorControl:
         """Make a unary call fail so many times, 0 for always; without arguments all work again."""
         self._call("POST", "unary", _present(call=call, status=status, times=times or None))
 
+    def files(self) -> list[FileView]:
+        """Give every file that the site holds, oldest first."""
+        return cast("list[FileView]", self._call("GET", "files")["files"])
+
+    def most_uploads_at_once(self) -> int:
+        """Give the largest number of uploads that were in progress at the same time."""
+        return cast("int", self._call("GET", "files")["most_at_once"])
+
+    def forget_file(self, file_id: str) -> None:
+        """Drop a file as if the site had."""
+        self._call("POST", "files", {"forget": file_id})
+
+    def uploads(self, **order: Unpack[UploadFields]) -> None:
+        """Order how uploads and long prompts fare, by the README's fields; without arguments all is well.
+
+        An order replaces the one before it whole.
+        """
+        self._call("POST", "uploads", order)
+
     def reset(self) -> None:
-        """Forget everything: accounts, plans, chats, the log."""
+        """Forget everything: accounts, plans, chats, files, the log."""
         self._call("POST", "reset", {})
 
     def _call(self, method: str, action: str, body: Fields | None = None) -> Fields:

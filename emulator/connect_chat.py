@@ -21,6 +21,8 @@ from emulator.steps import Pause, Send, Steps, pause
 from emulator.values import Json, child, integer, number, text
 
 BUSY = "another answer is still being written"
+_TOO_LONG = KimiError("invalid_argument", "REASON_TOKEN_LENGTH_TOO_LONG", "the message is too long")
+"""The legacy site's error in Connect's words (captures/09); here it was never captured."""
 
 
 def chat(request: Request, account: Account, site: Site) -> Reply:
@@ -30,9 +32,11 @@ def chat(request: Request, account: Account, site: Site) -> Reply:
         # Connect's own rule for a codec that a streaming call does not speak.
         return json_reply(415, {}, (("accept-post", STREAM_TYPE),))
     try:
-        wanted = read_chat_request(request.body, account, site.chats, site.model_list())
+        wanted = read_chat_request(request.body, account, site)
     except RpcError as error:
         return error.trailer()
+    if site.uploads.order.too_long(wanted.user_text):
+        return _refusal(Answer(), _TOO_LONG)
     if account.state == "spent":
         return _refusal(Answer(), spent(account).error)
     if account.running >= account.max_streams:

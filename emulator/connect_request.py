@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 from emulator.accounts import Account
 from emulator.chats import GENERATING, Chat, Message, Shelf
+from emulator.connect_files import named_files
 from emulator.connect_frames import read_only_frame
 from emulator.connect_turn import Turn
+from emulator.files import StoredFile
 from emulator.identifiers import chat_uuid
 from emulator.rpc import RpcError
+from emulator.site import Site
 from emulator.values import (
     Json,
     Malformed,
@@ -59,17 +62,18 @@ class ChatRequest:
     parent_id: str
     edited: Message | None
     user_text: str
+    files: list[StoredFile]
     scenario: str
     thinking: bool
     search: bool
     last_request: Json
 
 
-def read_chat_request(body: bytes, account: Account, chats: Shelf, models: Json) -> ChatRequest:
+def read_chat_request(body: bytes, account: Account, site: Site) -> ChatRequest:
     """Read and check a request body; raises `RpcError` with the code the site would use."""
     try:
         request = as_object(snake_keys(read_only_frame(body)), "the message")
-        return _check(request, account, chats, models)
+        return _check(request, account, site)
     except Malformed as error:
         raise RpcError("invalid_argument", str(error)) from error
 
@@ -80,32 +84,37 @@ def open_turn(request: ChatRequest, account: Account, chats: Shelf, ids: tuple[s
     `ids` are the chat's and the assistant message's; empty ones are made up.
     """
     chat = request.chat or chats.open_connect(account.name, ids[0])
+    files = [file.id for file in request.files]
+    for file in request.files:
+        file.used += 1
     if request.edited:
         user = request.edited
-        user.text = request.user_text
+        user.text, user.files = request.user_text, files
     else:
         parent_id = request.parent_id or chat.tip().id
-        user = Message(chat_uuid(), parent_id, "user", request.user_text, scenario=request.scenario)
+        user = Message(chat_uuid(), parent_id, "user", request.user_text, scenario=request.scenario, files=files)
         chat.messages.append(user)
     assistant = Message(ids[1] or chat_uuid(), user.id, "assistant", "", GENERATING)
     assistant.scenario = request.scenario
     chat.messages.append(assistant)
-    return Turn(chat, user, assistant, request.chat is None, request.last_request)
+    return Turn(chat, user, assistant, request.chat is None, request.last_request, request.files)
 
 
-def _check(request: Json, account: Account, chats: Shelf, models: Json) -> ChatRequest:
-    message = child(request, "message")
+def _check(request: Json, account: Account, site: Site) -> ChatRequest:
+    models, message = site.model_list(), child(request, "message")
     if not message:
         raise Malformed("message is missing")
     scenario = _read_scenario(request, message, models)
-    chat = _find_chat(request, account, chats)
+    chat = _find_chat(request, account, site.chats)
+    blocks = _read_blocks(message)
     options = child(request, "options")
     tools = as_objects(request.get("tools") or [], "tools")
     return ChatRequest(
         chat=chat,
         parent_id=_read_parent(message, chat),
         edited=_read_edited(message, chat),
-        user_text=_read_user_text(message),
+        user_text=_read_user_text(blocks),
+        files=named_files(blocks, account, site.files),
         scenario=scenario,
         thinking=flag(options, "thinking"),
         search=any(tool.get("type") == "TOOL_TYPE_SEARCH" for tool in tools),
@@ -163,13 +172,21 @@ def _read_edited(message: Json, chat: Chat | None) -> Message | None:
     return edited
 
 
-def _read_user_text(message: Json) -> str:
+def _read_blocks(message: Json) -> tuple[Json, ...]:
     if text(message, "role") != "user":
         raise Malformed("message.role must be user")
     blocks = as_objects(message.get("blocks"), "message.blocks")
     if not blocks:
         raise Malformed("message.blocks must not be empty")
-    return "\n".join(text(child(block, "text"), "content") for block in blocks if "text" in block)
+    return blocks
+
+
+def _read_user_text(blocks: tuple[Json, ...]) -> str:
+    """Put the words together; files alone are no message (what the site says to them was never captured)."""
+    words = [text(child(block, "text"), "content") for block in blocks if "text" in block]
+    if not any(words):
+        raise Malformed("message.blocks must hold a text")
+    return "\n".join(words)
 
 
 def _echo(scenario: str, options: Json, tools: tuple[Json, ...], models: Json) -> Json:

@@ -7,6 +7,8 @@ from emulator import connect_tools
 from emulator.answers import AFTER_ALL, Answer, KimiError
 from emulator.chats import Chat, Message
 from emulator.connect_events import Events
+from emulator.connect_files import as_json
+from emulator.files import StoredFile
 from emulator.identifiers import timestamp
 from emulator.pieces import Delta, connect_marker, cut, deltas, limited
 from emulator.steps import Send, Step, Steps, pause
@@ -18,13 +20,14 @@ _UNSEEN = "must not be shown"
 
 @dataclass(frozen=True)
 class Turn:
-    """The two messages of a turn, the chat they stand in, and the echo of what was asked for."""
+    """The two messages of a turn, the chat they stand in, the echo of what was asked for, the files."""
 
     chat: Chat
     user: Message
     assistant: Message
     is_new: bool
     last_request: Json
+    files: list[StoredFile]
 
 
 class ConnectTurn:
@@ -58,6 +61,9 @@ class ConnectTurn:
         yield events.set("chat.lastRequest", chat=echo)
         if turn.is_new:
             yield events.set("", message=turn.chat.messages[0].as_connect())
+        if turn.files:
+            files = {"id": turn.chat.id, "files": [as_json(file) for file in turn.files]}
+            yield events.append("chat.files", chat=files)
         yield events.set("message", message=turn.user.as_connect())
         yield events.set("message", message=turn.assistant.as_connect(blocks=False))
         yield events.heartbeat()

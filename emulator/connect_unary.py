@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from emulator.accounts import Account
 from emulator.chats import Chat
+from emulator.connect_files import parse_progress
 from emulator.exchange import Reply, Request, json_reply
 from emulator.identifiers import moment
 from emulator.rpc import RpcError, outage
@@ -152,6 +153,7 @@ CALLS: dict[str, Call] = {
     f"{_OLD_CHATS}/BatchDeleteChats": _batch_delete_chats,
     f"{_CHATS}/CancelChat": _cancel_chat,
     f"{_OLD_CHATS}/CancelChat": _cancel_chat,
+    "/apiv2-files/kimi.gateway.file.v1.FileService/GetFileParseProgress": parse_progress,
     f"{_GATEWAY}.config.v1.ConfigService/GetAvailableModels": _available_models,
     f"{_GATEWAY}.account.v1.UserService/GetCurrentUser": _current_user,
     f"{_GATEWAY}.order.v1.SubscriptionService/GetSubscription": _subscription,

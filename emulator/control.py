@@ -10,6 +10,7 @@ from emulator.exchange import Reply, Request, json_reply
 from emulator.identifiers import chat_uuid
 from emulator.legacy_site import DELETE
 from emulator.site import Site
+from emulator.uploads import read_upload_order
 from emulator.values import (
     Json,
     Malformed,
@@ -129,6 +130,23 @@ def _set_unary(wanted: Json, _rest: str, site: Site) -> Json:
     return {}
 
 
+def _show_files(_wanted: Json, _rest: str, site: Site) -> Json:
+    files = [file.as_control() for file in site.files.everything()]
+    return {"files": files, "most_at_once": site.uploads.most_at_once}
+
+
+def _forget_file(wanted: Json, _rest: str, site: Site) -> Json:
+    refuse_unknown(wanted, frozenset({"forget"}), "files")
+    if not site.files.forget(text(wanted, "forget")):
+        raise Malformed("there is no such file")
+    return {}
+
+
+def _set_uploads(wanted: Json, _rest: str, site: Site) -> Json:
+    site.uploads.set(read_upload_order(wanted))
+    return {}
+
+
 def _reset(_wanted: Json, _rest: str, site: Site) -> Json:
     site.reset()
     return {}
@@ -145,5 +163,8 @@ _ACTIONS: dict[tuple[str, str], Callable[[Json, str, Site], Json]] = {
     ("POST", "models"): _set_models,
     ("POST", "auth"): _set_auth,
     ("POST", "unary"): _set_unary,
+    ("GET", "files"): _show_files,
+    ("POST", "files"): _forget_file,
+    ("POST", "uploads"): _set_uploads,
     ("POST", "reset"): _reset,
 }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from emulator.line import Line
+from emulator.received import Received
 from emulator.steps import Send, Step
 from emulator.values import encode
 
@@ -14,13 +15,18 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Request:
-    """A request, its body read. Header names are in lower case, the path is without the query."""
+    """A request, its body read. Header names are in lower case, the path is without the query.
+
+    The body of an upload is not in `body`: `received` says what it was.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     line: Line
+    query: str = ""
+    received: Received | None = None
 
     @property
     def bearer(self) -> str:

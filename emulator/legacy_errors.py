@@ -8,6 +8,7 @@ NOT_FOUND = LegacyError("chat.not_found", "找不到指定的会话")
 FORBIDDEN = LegacyError("chat.forbidden", "此会话已被禁用")
 PUSHING = LegacyError("chat.user_stream_pushing", "another answer is still being written")
 PLANNED = LegacyError("internal.error", "planned")
+TOO_LONG = LegacyError("openai.completion.token_length_too_long", "the conversation is too long, start a new one")
 UNKNOWN_PATH = LegacyError("internal.error", "there is no such path")
 
 

@@ -7,6 +7,8 @@ from emulator.pieces import cut, deltas, legacy_marker, limited
 from emulator.steps import Send
 from emulator.values import Json, encode
 
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+
 
 def event(name: str, **content: object) -> Send:
     """Send one event, ended by a blank line."""
@@ -18,13 +20,13 @@ def keep_alive() -> Send:
     return Send(b": keep-alive\n\n" + event("ping").data)
 
 
-def opening(segment_id: str, content: str, *, search: bool) -> Iterator[Send]:
+def opening(segment_id: str, content: str, refs: list[str], *, search: bool) -> Iterator[Send]:
     """Echo the question, name the answer. Both ids are 20 characters (captures/08).
 
     The answer's id differs from the question's: whoever continues with it has it wrong (A4).
     """
     group = segment_id[::-1]
-    yield event("req", id=segment_id, group_id=group, content=content, refs=[])
+    yield event("req", id=segment_id, group_id=group, content=content, refs=refs)
     yield event("resp", id=segment_id[::-1], group_id=group)
     target = {"search_target": content if search else "", "search_language": ""}
     yield event("debug", message={"need2search": search, **target})

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from emulator import legacy_files
 from emulator.accounts import Account, InvalidTokenError, RestrictedError
 from emulator.chats import Chat
 from emulator.exchange import Reply, Request, json_reply
@@ -108,6 +109,18 @@ def _complete(visit: Visit) -> Reply:
     return completion(visit.request, visit.body(), visit.account, visit.chat(), visit.site)
 
 
+def _pre_sign(visit: Visit) -> Reply:
+    return legacy_files.pre_sign(visit.request, visit.body(), visit.account, visit.site)
+
+
+def _register_file(visit: Visit) -> Reply:
+    return legacy_files.register(visit.request, visit.body(), visit.account, visit.site)
+
+
+def _parse_process(visit: Visit) -> Reply:
+    return legacy_files.parse_process(visit.body(), visit.account, visit.site)
+
+
 _CALLS: dict[tuple[str, str], Callable[[Visit], Reply]] = {
     ("GET", "/api/auth/token/refresh"): _refresh,
     ("GET", "/api/user"): _user,
@@ -116,4 +129,7 @@ _CALLS: dict[tuple[str, str], Callable[[Visit], Reply]] = {
     ("GET", "/api/chat/research/usage"): _research_usage,
     ("DELETE", "/api/chat/(?P<chat_id>[^/]+)"): _delete_chat,
     ("POST", "/api/chat/(?P<chat_id>[^/]+)/completion/stream"): _complete,
+    ("POST", "/api/pre-sign-url"): _pre_sign,
+    ("POST", "/api/file"): _register_file,
+    ("POST", "/api/file/parse_process"): _parse_process,
 }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from emulator import legacy_events
+from emulator import legacy_events, legacy_files
 from emulator.accounts import Account
 from emulator.answers import AFTER_ALL, Answer, LegacyError
 from emulator.chats import COMPLETED, GENERATING, Chat, Message
@@ -11,14 +11,14 @@ from emulator.defaults import default_answer, with_text
 from emulator.echo import context_digest
 from emulator.exchange import JSON_TYPE, Reply, Request, json_reply
 from emulator.faults import faulty_stream, plain_answer, preamble
+from emulator.files import StoredFile
 from emulator.identifiers import xid
-from emulator.legacy_errors import NOT_FOUND, PUSHING, LegacyRefusal
+from emulator.legacy_errors import NOT_FOUND, PUSHING, TOO_LONG, LegacyRefusal
 from emulator.rpc import spent
 from emulator.site import Site
 from emulator.steps import Send, Step, Steps, pause
 from emulator.values import Json, as_objects, flag, text
 
-STREAM_TYPE = "text/event-stream; charset=utf-8"
 _THINKING_AGENT = "crm40ee9e5jvhsn7ptcg"
 
 
@@ -26,7 +26,8 @@ _THINKING_AGENT = "crm40ee9e5jvhsn7ptcg"
 class LegacyTurn:
     """What one completion works on: the chat, the answer's message, the id of its req event.
 
-    `text` is what this segment says, `rest` the segments that wait for action continue.
+    `text` is what this segment says, `rest` the segments that wait for action continue, `refs` the
+    ids of the files.
     """
 
     chat: Chat
@@ -35,6 +36,7 @@ class LegacyTurn:
     question: str
     text: str
     rest: list[str]
+    refs: list[str]
 
 
 def completion(request: Request, wanted: Json, account: Account, chat: Chat, site: Site) -> Reply:
@@ -47,7 +49,9 @@ def completion(request: Request, wanted: Json, account: Account, chat: Chat, sit
     if text(wanted, "action") == "continue":
         turn = _continued(wanted, chat)
         return _stream(request, account, turn, Answer(text=turn.text))
-    question = _question(wanted)
+    question, files = _question(wanted), legacy_files.referred(wanted, account, site)
+    if site.uploads.order.too_long(question):
+        return _too_long()
     if flag(wanted, "use_research"):
         account.research_remaining = max(0, account.research_remaining - 1)
     default = default_answer(question, thinking=_thinks(wanted), search=flag(wanted, "use_search"))
@@ -61,7 +65,13 @@ def completion(request: Request, wanted: Json, account: Account, chat: Chat, sit
     plain = plain_answer(answer, JSON_TYPE)
     if plain is not None:
         return plain
-    return _stream(request, account, _begun(chat, question, answer), answer)
+    return _stream(request, account, _begun(chat, question, files, answer), answer)
+
+
+def _too_long() -> Reply:
+    """Refuse a question for its length, inside a stream and before the chat knows of it (captures/09)."""
+    events = (legacy_events.failure(TOO_LONG), legacy_events.event("all_done"))
+    return Reply(200, legacy_events.STREAM_TYPE, events, headers=(("cache-control", "no-cache"),))
 
 
 def _thinks(wanted: Json) -> bool:
@@ -79,16 +89,19 @@ def _question(wanted: Json) -> str:
     return asked[-1]
 
 
-def _begun(chat: Chat, question: str, answer: Answer) -> LegacyTurn:
+def _begun(chat: Chat, question: str, files: list[StoredFile], answer: Answer) -> LegacyTurn:
+    refs = [file.id for file in files]
+    for file in files:
+        file.used += 1
     parent = chat.messages[-1].id if chat.messages else ""
-    asked = Message(xid(), parent, "user", question)
+    asked = Message(xid(), parent, "user", question, files=refs)
     message = Message(xid(), asked.id, "assistant", "", GENERATING)
     told = [item.text for item in (*chat.messages, asked)]
     chat.messages += [asked, message]
     first, *rest = answer.segments or (answer.text or "",)
     if answer.echo_context:
         first = context_digest(told)
-    return LegacyTurn(chat, message, asked.id, question, first, rest)
+    return LegacyTurn(chat, message, asked.id, question, first, rest, refs)
 
 
 def _continued(wanted: Json, chat: Chat) -> LegacyTurn:
@@ -98,7 +111,7 @@ def _continued(wanted: Json, chat: Chat) -> LegacyTurn:
     if not waiting:
         raise LegacyRefusal(404, NOT_FOUND)
     first, *rest = waiting
-    return LegacyTurn(chat, chat.tip(), segment_id, "", first, rest)
+    return LegacyTurn(chat, chat.tip(), segment_id, "", first, rest, [])
 
 
 def _stream(request: Request, account: Account, turn: LegacyTurn, answer: Answer) -> Reply:
@@ -112,7 +125,7 @@ def _stream(request: Request, account: Account, turn: LegacyTurn, answer: Answer
     steps = _composed(turn, answer) if answer.lines is None else _verbatim(answer)
     return Reply(
         answer.status or 200,
-        answer.content_type or STREAM_TYPE,
+        answer.content_type or legacy_events.STREAM_TYPE,
         faulty_stream(steps, answer, legacy_events.keep_alive),
         headers=(("cache-control", "no-cache"), *answer.headers),
         before=preamble(answer),
@@ -128,7 +141,7 @@ def _verbatim(answer: Answer) -> Steps:
 
 def _composed(turn: LegacyTurn, answer: Answer) -> Steps:
     faults = answer.faults
-    yield from legacy_events.opening(turn.segment_id, turn.question, search=bool(answer.search))
+    yield from legacy_events.opening(turn.segment_id, turn.question, turn.refs, search=bool(answer.search))
     for send in _body(turn, answer):
         yield send
         yield from pause(answer.delay)

@@ -6,17 +6,20 @@ Their paths do not collide, so a client can be pointed at the same loopback port
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from emulator import auth_host, connect_chat, connect_unary, control, legacy_site
+from emulator import auth_host, connect_chat, connect_files, connect_unary, control, legacy_files, legacy_site
 from emulator.accounts import InvalidTokenError, RestrictedError
 from emulator.connect_frames import read_only_frame
 from emulator.delivery import StartResponse, deliver
 from emulator.exchange import Reply, Request, json_reply
-from emulator.line import Line
+from emulator.line import CutOnPurposeError, Line
 from emulator.log import Entry
+from emulator.presigned import OBJECTS
+from emulator.received import Stream, receive_form, receive_raw
 from emulator.rpc import RpcError, refusal
 from emulator.site import Site
 from emulator.values import Malformed, decode, snake_keys
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _SOCKET_KEY = "emulator.socket"
+_CONNECT = ("/apiv2/", "/apiv2-files/")
 
 
 class BreakableConnection(WSGIHandler):
@@ -50,7 +54,10 @@ class Emulator:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; the control plane is answered in passing, without a log entry."""
-        request = _read_request(environ)
+        request = _read_head(environ)
+        if _is_upload(request):
+            return self._upload(request, environ["wsgi.input"], start_response)
+        request = replace(request, body=environ["wsgi.input"].read())
         entry = self._entry(request)
         if request.path.startswith(control.PREFIX):
             reply = control.answer(request, self.site)
@@ -59,8 +66,29 @@ class Emulator:
             reply = self._answer(request)
         return _Body(deliver(reply, request.line, entry, start_response))
 
+    def _upload(self, request: Request, stream: Stream, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one upload, whose body is read piece by piece; it counts as in progress all the while."""
+        entry = self._entry(request)
+        entry.account = entry.account or legacy_files.owner(request.path, self.site)
+        self.site.log.add(entry)
+        self.site.uploads.begin()
+        content_type = request.headers.get("content-type", "")
+        receive = receive_raw if request.method == "PUT" else receive_form
+        try:
+            received = receive(stream, content_type)
+        except OSError:
+            self.site.uploads.end()
+            entry.client_closed, entry.ended_at = True, time.time()
+            raise CutOnPurposeError from None
+        entry.request = received.as_log()
+        reply = self._answer(replace(request, received=received))
+        counted = replace(reply, on_close=self.site.uploads.end)
+        return _Body(deliver(counted, request.line, entry, start_response))
+
     def _answer(self, request: Request) -> Reply:
-        if request.path == auth_host.REFRESH_PATH or request.path.startswith("/apiv2/"):
+        if request.path.startswith(OBJECTS):
+            return legacy_files.put(request, self.site)
+        if request.path == auth_host.REFRESH_PATH or request.path.startswith(_CONNECT):
             if request.method != "POST":
                 return json_reply(405, {}, (("allow", "POST"),))
             if request.path == auth_host.REFRESH_PATH:
@@ -69,11 +97,13 @@ class Emulator:
         return legacy_site.answer(request, self.site)
 
     def _connect(self, request: Request) -> Reply:
-        is_chat = request.path == connect_unary.CHAT_PATH
+        is_chat, is_upload = request.path == connect_unary.CHAT_PATH, request.path == connect_files.UPLOAD_PATH
         try:
-            if not is_chat and request.path not in connect_unary.CALLS:
+            if not is_chat and not is_upload and request.path not in connect_unary.CALLS:
                 raise RpcError("not_found", "there is no such call")  # noqa: TRY301 -- one exit
             account = self.site.accounts.admit(request.bearer, "access").account
+            if is_upload:
+                return connect_files.upload(request, account, self.site)
             if is_chat:
                 return connect_chat.chat(request, account, self.site)
             return connect_unary.unary(request.path, request, account, self.site)
@@ -116,7 +146,14 @@ def serve(site: Site, host: str, port: int) -> WSGIServer:
     return server
 
 
-def _read_request(environ: "WSGIEnvironment") -> Request:
+def _is_upload(request: Request) -> bool:
+    """Tell the two calls whose bodies are not read whole."""
+    if request.method == "PUT":
+        return request.path.startswith(OBJECTS)
+    return request.method == "POST" and request.path == connect_files.UPLOAD_PATH
+
+
+def _read_head(environ: "WSGIEnvironment") -> Request:
     headers = {
         key.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
         for key, value in environ.items()
@@ -126,8 +163,9 @@ def _read_request(environ: "WSGIEnvironment") -> Request:
         method=str(environ["REQUEST_METHOD"]),
         path=str(environ["PATH_INFO"]),
         headers=headers,
-        body=environ["wsgi.input"].read(),
+        body=b"",
         line=Line(environ[_SOCKET_KEY]),
+        query=str(environ["QUERY_STRING"]),
     )
 
 

@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 
 from emulator.accounts import AccountBook
 from emulator.chats import Shelf
+from emulator.files import FileShelf
 from emulator.log import Log
 from emulator.models import DEFAULT_MODELS
 from emulator.outages import Outages
 from emulator.plan import Plan
+from emulator.presigned import Grants
+from emulator.uploads import Uploads
 from emulator.values import Json, child
 
 
@@ -24,6 +27,9 @@ class Site:
     plan: Plan = field(default_factory=Plan)
     log: Log = field(default_factory=Log)
     outages: Outages = field(default_factory=Outages)
+    files: FileShelf = field(default_factory=FileShelf)
+    grants: Grants = field(default_factory=Grants)
+    uploads: Uploads = field(default_factory=Uploads)
     models: Json = field(default_factory=dict)
     auth: Json = field(default_factory=dict)
 
@@ -38,5 +44,8 @@ class Site:
         self.plan.clear()
         self.log.clear()
         self.outages.clear()
+        self.files.clear()
+        self.grants.clear()
+        self.uploads.clear()
         self.models = {}
         self.auth = {}

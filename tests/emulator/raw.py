@@ -1,5 +1,6 @@
 """A client of raw bytes: it knows HTTP and how frames are laid out, and nothing else."""
 
+import copy
 import http.client
 import json
 import struct
@@ -10,6 +11,8 @@ from typing import Any
 
 from emulator.client import EmulatorControl
 
+UPLOAD = "/apiv2-files/file/upload"
+PROGRESS = "/apiv2-files/kimi.gateway.file.v1.FileService/GetFileParseProgress"
 CHAT = "/apiv2/kimi.gateway.chat.v1.ChatService/Chat"
 STREAM = {"content-type": "application/connect+json"}
 Frame = tuple[int, Any]
@@ -62,6 +65,22 @@ def answer_text(events: list[Frame]) -> str:
         if event.get("mask") == "block.text.content" and event["op"] == "append":
             text += event["block"]["text"]["content"]
     return text
+
+
+def part(
+    data: bytes, name: str | None = "a.txt", content_type: str | None = "text/plain", field: str = "file"
+) -> bytes:
+    """Build one part of a form, without a boundary."""
+    named = "" if name is None else f'; filename="{name}"'
+    typed = "" if content_type is None else f"Content-Type: {content_type}\r\n"
+    return f'Content-Disposition: form-data; name="{field}"{named}\r\n{typed}\r\n'.encode() + data
+
+
+def form(*parts: bytes, boundary: str = "----b0undary") -> tuple[bytes, dict[str, str]]:
+    """Put parts together to a body, and give the header that belongs to it."""
+    line = f"--{boundary}".encode()
+    body = b"".join(line + b"\r\n" + item + b"\r\n" for item in parts) + line + b"--\r\n"
+    return body, {"content-type": f"multipart/form-data; boundary={boundary}"}
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,31 @@ class Raw:
         """Make a call of the legacy site."""
         body = json.dumps(fields).encode() if fields else None
         return self.send(method, path, body, {"content-type": "application/json"})
+
+    def upload(self, data: bytes, name: str = "a.txt", content_type: str = "text/plain") -> Answered:
+        """Upload a file to the Connect site."""
+        return self.send("POST", UPLOAD, *form(part(data, name, content_type)))
+
+    def progress(self, *ids: str) -> Answered:
+        """Ask how far the parsing is."""
+        body = json.dumps({"file_ids": ids}).encode()
+        return self.send("POST", PROGRESS, body, {"content-type": "application/json"})
+
+    def pre_sign(self, name: str = "a.pdf", action: str = "file") -> Answered:
+        """Ask the legacy site for an address to upload to."""
+        return self.legacy("POST", "/api/pre-sign-url", action=action, name=name)
+
+    def put(self, url: str, data: bytes, content_type: str = "application/pdf") -> Answered:
+        """Put bytes to a pre-signed address, without a token."""
+        path = url.removeprefix(f"http://{self.host}")
+        stranger = copy.copy(self)
+        stranger.token = ""
+        return stranger.send("PUT", path, data, {"content-type": content_type})
+
+    def register(self, granted: Mapping[str, str], kind: str = "file", name: str = "a.pdf") -> Answered:
+        """Make a file of what was put."""
+        key = "object_name" if kind == "file" else "file_id"
+        return self.legacy("POST", "/api/file", type=kind, name=name, **{key: granted[key]})
 
     def send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answered:
         """Send a request and read the answer to its end, or as far as it goes."""
