@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
 CLEAN_UP_SECONDS = 3.0  # with graceful_timeout still under the 30 s of platforms
+MAX_DRAINED = 4 * 1024 * 1024  # bytes of a body that nobody read
 
 try:
     _settings = load()
@@ -58,3 +59,13 @@ def pre_request(worker: "Worker", req: "Request") -> None:
     del worker
     body: Any = req.body
     body.force_close = req.force_close
+
+
+def post_request(worker: "Worker", req: "Request", environ: dict[str, Any], resp: Any) -> None:  # noqa: ANN401
+    """Close a connection whose body was left unread: gunicorn would read it to its end, however long that is."""
+    del worker, environ, resp
+    reader: Any = getattr(req.body, "reader", None)
+    length = getattr(reader, "length", None)
+    unread = length > MAX_DRAINED if length is not None else getattr(reader, "parser", None) is not None
+    if unread:
+        req.force_close()

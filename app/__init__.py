@@ -9,7 +9,7 @@ from flask import Flask
 
 from app import doctor, operations, services
 from app.dialects import errors as error_answers
-from app.dialects import models, token
+from app.dialects import files, models, token
 from app.dialects.openai_chat import routes as openai_chat_routes
 from app.observability import hooks, log
 from config.settings import Settings, load
@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Flask:  # 
     hooks.install(app)
     error_answers.install(app)
     app.register_blueprint(openai_chat_routes.blueprint(door))
+    app.register_blueprint(files.blueprint(door, built.files))
     app.register_blueprint(models.blueprint(door))
     app.register_blueprint(token.blueprint(door, built.diagnosis))
     app.register_blueprint(operations.blueprint(app, built.state))

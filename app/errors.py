@@ -6,7 +6,8 @@ GatewayError
 │                       └─ AttachmentRefused
 ├── MissingApiKey, InvalidApiKey, TokenExpired 401
 ├── AccountRestricted, PlanRequired 403
-├── NotFound 404 ── ConversationNotFound
+├── NotFound 404 ─┬─ ConversationNotFound
+│                 └─ FileNotFound
 ├── MethodNotAllowed 405
 ├── RequestTooLarge 413
 ├── UnsupportedMediaType 415
@@ -147,6 +148,12 @@ class ConversationNotFound(NotFound):
     """Kimi does not know the conversation, or it belongs to another account."""
 
     code = "conversation_not_found"
+
+
+class FileNotFound(NotFound):
+    """No file was uploaded under that id by this account."""
+
+    code = "file_not_found"
 
 
 class MethodNotAllowed(GatewayError):

@@ -12,19 +12,30 @@ from app.accounts.models import OfferedModels
 from app.accounts.pool import Limits, Pool
 from app.accounts.tokens import AccessTokens, NewTokens
 from app.accounts.vault import Vault
+from app.attachments.download import Downloads
+from app.attachments.download import Limits as DownloadLimits
+from app.attachments.guard import Guard
+from app.attachments.shelf import Shelf
+from app.attachments.uploads import Uploads
 from app.background import Background
 from app.conversations.continuity import Continuity
 from app.conversations.ledger import Ledger
 from app.dialects.doorstep import Doorstep
 from app.dialects.respond import Pace
+from app.gateway.attempt import Attempts
 from app.gateway.cleanup import CleanUp
 from app.gateway.custody import Keeping
 from app.gateway.diagnosis import Diagnosis
+from app.gateway.enclosures import Enclosing
+from app.gateway.files import Files
 from app.gateway.gateway import Gateway
+from app.gateway.holding import Holding
 from app.gateway.upstream import Upstream
 from app.kimi.client import KimiClient
 from app.kimi.sites import Sites
+from app.kimi.storage import Storage
 from app.kimi.transport import Deadlines, Transport
+from app.offload import Offload
 from app.state.state import State, open_state
 from config.models import ModelTable, load_models
 from config.settings import Settings
@@ -38,6 +49,7 @@ class Services:
     """
 
     door: Doorstep
+    files: Files
     diagnosis: Diagnosis
     state: State
     finish: Callable[[float], bool]
@@ -49,6 +61,52 @@ def build(settings: Settings) -> Services:
     state = open_state(settings.database_path, settings.redis_url, workers=settings.web_concurrency)
     background = Background()
     upstream = _upstream(settings, state, models)
+    keeping = _keeping(settings, state, upstream, background)
+    pool = Pool(store=state.shared, leases=state.leases, limits=_limits(settings))
+    enclosing = _enclosing(settings, state, upstream)
+    gateway = Gateway(
+        upstream=upstream,
+        pool=pool,
+        keeping=keeping,
+        models=models,
+        attempts=Attempts(upstream=upstream, keeping=keeping, models=models, background=background.run),
+        enclosing=enclosing,
+        max_prompt=settings.max_prompt_chars,
+    )
+
+    def finish(timeout: float) -> bool:
+        keeping.cleanup.finish()
+        return background.finish(timeout)
+
+    diagnosis = Diagnosis(upstream=upstream, pool=pool, model_kind=models.choose(models.default).kind, clock=time.time)
+    door = _door(settings, gateway)
+    return Services(door=door, files=enclosing.files, diagnosis=diagnosis, state=state, finish=finish)
+
+
+def _upstream(settings: Settings, state: State, models: ModelTable) -> Upstream:
+    deadlines = Deadlines(
+        first_byte=settings.first_byte_timeout, idle=settings.idle_timeout, total=settings.total_timeout
+    )
+    transport = Transport(user_agent=settings.kimi_user_agent, deadlines=deadlines)
+    sites = Sites.of(settings)
+    kimi = KimiClient(transport=transport, sites=sites, models=models)
+
+    def refresh(credential: Credential, token: str) -> NewTokens:
+        legacy_only = credential.kind is Kind.LEGACY and token == credential.token
+        return kimi.refresh(token, overseas=credential.claims.overseas, legacy_only=legacy_only)
+
+    vault = Vault(state.careful)
+    state.on_restart(vault.tell_again)
+    return Upstream(
+        kimi=kimi,
+        storage=Storage(transport=transport, sites=sites),
+        tokens=AccessTokens(refresh=refresh, vault=vault, store=state.shared, clock=time.time),
+        offered=OfferedModels(clock=time.monotonic),
+        protocol=settings.kimi_protocol,
+    )
+
+
+def _keeping(settings: Settings, state: State, upstream: Upstream, background: Background) -> Keeping:
     ledger = Ledger(state.stores, clock=time.time)
     ttl = settings.conversation_ttl if settings.continuity == "on" else 0.0
     continuity = Continuity(state.shared, ttl=ttl)
@@ -61,7 +119,7 @@ def build(settings: Settings) -> Services:
         clock=time.time,
         lasting=state.lasting,
     )
-    keeping = Keeping(
+    return Keeping(
         ledger=ledger,
         cleanup=cleanup,
         continuity=continuity,
@@ -69,36 +127,18 @@ def build(settings: Settings) -> Services:
         ttl=ttl,
         keeps_all=settings.keep_conversations,
     )
-    pool = Pool(store=state.shared, leases=state.leases, limits=_limits(settings))
-    gateway = Gateway(upstream=upstream, pool=pool, keeping=keeping, models=models, background=background.run)
-
-    def finish(timeout: float) -> bool:
-        cleanup.finish()
-        return background.finish(timeout)
-
-    diagnosis = Diagnosis(upstream=upstream, pool=pool, model_kind=models.choose(models.default).kind, clock=time.time)
-    return Services(door=_door(settings, gateway), diagnosis=diagnosis, state=state, finish=finish)
 
 
-def _upstream(settings: Settings, state: State, models: ModelTable) -> Upstream:
-    deadlines = Deadlines(
-        first_byte=settings.first_byte_timeout, idle=settings.idle_timeout, total=settings.total_timeout
+def _enclosing(settings: Settings, state: State, upstream: Upstream) -> Enclosing:
+    max_bytes = settings.max_upload_bytes
+    downloads = Downloads(
+        guard=Guard(allowed=settings.download_allow_cidrs),
+        limits=DownloadLimits(max_bytes),
+        user_agent=settings.kimi_user_agent,
     )
-    transport = Transport(user_agent=settings.kimi_user_agent, deadlines=deadlines)
-    kimi = KimiClient(transport=transport, sites=Sites.of(settings), models=models)
-
-    def refresh(credential: Credential, token: str) -> NewTokens:
-        legacy_only = credential.kind is Kind.LEGACY and token == credential.token
-        return kimi.refresh(token, overseas=credential.claims.overseas, legacy_only=legacy_only)
-
-    vault = Vault(state.careful)
-    state.on_restart(vault.tell_again)
-    return Upstream(
-        kimi=kimi,
-        tokens=AccessTokens(refresh=refresh, vault=vault, store=state.shared, clock=time.time),
-        offered=OfferedModels(clock=time.monotonic),
-        protocol=settings.kimi_protocol,
-    )
+    holding = Holding(uploads=Uploads(store=state.shared, leases=state.leases), upstream=upstream)
+    files = Files(holding=holding, shelf=Shelf(state.stores, clock=time.time), max_bytes=max_bytes)
+    return Enclosing(downloads=downloads, holding=holding, files=files, max_bytes=max_bytes)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -123,4 +163,5 @@ def _door(settings: Settings, gateway: Gateway) -> Doorstep:
             whole_answer=settings.whole_answer_timeout,
         ),
         max_json_bytes=settings.max_json_bytes,
+        offload=Offload(),
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -24,6 +25,8 @@ from config import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Network = IPv4Network | IPv6Network
 
 _MIB: Final = 1024 * 1024
 _DAY: Final = 86_400  # seconds; a longer timeout is a slip, and much longer ones overflow in the kernel
@@ -87,6 +90,12 @@ class Settings:
     """How long one answer of the upstream may take."""
     max_json_bytes: int = 32 * _MIB
     """The largest JSON request body."""
+    max_upload_bytes: int = 100 * _MIB
+    """The largest file."""
+    max_prompt_chars: int = 200_000
+    """The longest prompt that is sent as a message; a longer one is sent as a text file."""
+    download_allow_cidrs: tuple[Network, ...] = ()
+    """Networks that URLs of clients may lead to besides the public internet, on any port."""
     whole_answer_timeout: float | None = None
     """How long a request without streaming may take; None: as long as the upstream may."""
     kimi_user_agent: str = f"Mozilla/5.0 (compatible; kimi-gateway/{VERSION})"
@@ -143,6 +152,13 @@ def _credentials(value: str) -> tuple[str, ...]:
     if not members or not all(_CREDENTIAL.fullmatch(member) for member in members):
         raise ValidationError("not a list of credentials")
     return members
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(","))
+    except ValueError:
+        raise ValidationError("not a list of networks") from None
 
 
 def _url() -> fields.Field[Any]:
@@ -214,6 +230,11 @@ class _Variables(Schema):
     IDLE_TIMEOUT = _seconds()
     TOTAL_TIMEOUT = _seconds()
     MAX_JSON_BYTES = _count(1, 1024 * _MIB)
+    MAX_UPLOAD_BYTES = _count(1, 1024 * _MIB)
+    MAX_PROMPT_CHARS = _count(1000, 100_000_000)
+    DOWNLOAD_ALLOW_CIDRS = fields.Function(
+        deserialize=_networks, metadata={"be": "networks such as 10.1.0.0/16 or fd00::/8, separated by commas"}
+    )
     WHOLE_ANSWER_TIMEOUT = _seconds()
     KIMI_USER_AGENT = fields.String(
         validate=Regexp(r"[\x20-\x7e]{1,256}\Z"),

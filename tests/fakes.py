@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from app.attachments.download import Download, Downloads
+from app.attachments.intake import Spool
 from app.chat.cancellation import Cancellation
+from app.chat.content import Content
 from app.chat.events import Event, Failed, Finished, Opened
 from app.chat.request import ChatRequest, Continuation
-from app.errors import ClientGone, GatewayError
+from app.errors import ClientGone, FileNotFound, GatewayError
 from app.kimi.client import Account, KimiClient
 from app.kimi.framing import envelope
-from app.kimi.http import HttpAnswer, HttpRequest, media_type
+from app.kimi.http import FileBody, FileReader, HttpAnswer, HttpRequest, media_type
 from app.kimi.quota import Quota
+from app.kimi.storage import READ_WITHIN, Storage
 from app.kimi.transport import UNARY_TIMEOUT, HttpStream, Transport
+from app.kimi.turn import Turn
 from config.models import ModelEntry
 
 CONNECT_STREAM = {"content-type": "application/connect+json"}
@@ -99,6 +104,7 @@ class FakeTransport(Transport):
     def __init__(self, respond: Callable[[HttpRequest], Reply]) -> None:
         self.requests: list[HttpRequest] = []
         self.streams: list[FakeStream] = []
+        self.uploaded: list[bytes] = []
         self.open = 0
         self._respond = respond
 
@@ -109,11 +115,26 @@ class FakeTransport(Transport):
 
     def bodies(self, call: str) -> list[object]:
         """The unary JSON bodies sent to a call."""
-        return [json.loads(r.body or b"null") for r in self.requests if r.url.endswith("/" + call)]
+        bodies = [request.body for request in self.requests if request.url.endswith("/" + call)]
+        return [json.loads(body or b"null") for body in bodies if not isinstance(body, FileBody)]
 
-    def fetch(self, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT) -> HttpAnswer:
+    def fetch(
+        self, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT, cancellation: Cancellation | None = None
+    ) -> HttpAnswer:
+        if cancellation is not None:
+            cancellation.check()
         reply = self._reply(request)
         return reply if isinstance(reply, HttpAnswer) else FakeStream(reply, Cancellation()).answer()
+
+    def upload(self, request: HttpRequest, cancellation: Cancellation) -> HttpAnswer:
+        """As `fetch`; the bytes that were sent stand in `uploaded`."""
+        cancellation.check()
+        if isinstance(request.body, FileBody):
+            reader = FileReader(request.body, cancellation)
+            sent = b"".join(reader)
+            assert len(sent) == len(reader)
+            self.uploaded.append(sent)
+        return self.fetch(request)
 
     @contextmanager
     def stream(self, request: HttpRequest, cancellation: Cancellation) -> Iterator[HttpStream]:
@@ -203,10 +224,10 @@ class FakeExchange:
 class FakeKimi(KimiClient):
     """Gives the exchanges in their order, and writes down what is asked of it.
 
-    `accounts` are those as whom the exchanges were opened, `asked` the requests, `continued` where each was to go on.
-    `delete` are the outcomes of the first calls that delete (None: it goes well), `greeting` is what every greeting
-    raises, `quotas` what is told of them. `deletions` are all such calls, `deleted` the conversations that are gone;
-    `gone` is set with the first of these.
+    `accounts` are those as whom the exchanges were opened, `asked` the requests, `turns` what was sent, `continued`
+    where each was to go on. `delete` are the outcomes of the first calls that delete (None: it goes well),
+    `greeting` is what every greeting raises, `quotas` what is told of them. `deletions` are all such calls,
+    `deleted` the conversations that are gone; `gone` is set with the first of these.
     """
 
     def __init__(
@@ -219,6 +240,7 @@ class FakeKimi(KimiClient):
     ) -> None:
         self.accounts: list[Account] = []
         self.asked: list[ChatRequest] = []
+        self.turns: list[Turn] = []
         self.continued: list[Continuation | None] = []
         self.greeted: list[Account] = []
         self.deletions: list[tuple[Account, tuple[str, ...]]] = []
@@ -233,12 +255,14 @@ class FakeKimi(KimiClient):
     def open(
         self,
         request: ChatRequest,
+        turn: Turn,
         account: Account,
         offered: Callable[[], tuple[ModelEntry, ...]],
         continues: Continuation | None = None,
     ) -> FakeExchange:
         self.accounts.append(account)
         self.asked.append(request)
+        self.turns.append(turn)
         self.continued.append(continues)
         exchange = next(self._exchanges)
         if continues is not None:
@@ -266,3 +290,88 @@ class FakeKimi(KimiClient):
 
     def site(self, *, overseas: bool, protocol: str) -> str:
         return f"{protocol}.kimi.{'ai' if overseas else 'com'}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file that FakeStorage has taken."""
+
+    account: Account
+    name: str
+    media_type: str
+    data: bytes
+
+
+class FakeStorage(Storage):
+    """Kimi's storage: takes what it is given and has read it at once, unless a test says otherwise.
+
+    `kept` are the files by their ids (`kimi-1` and so on), in the order of their upload; a test may take one out, as
+    if Kimi had dropped it. `refuse` tells of each upload why it fails (None: it goes well), `unread` of each waiting
+    what it raises. `waits` are the ids that were waited for, each with the seconds that it was given.
+    """
+
+    def __init__(
+        self,
+        *,
+        refuse: Callable[[Content], GatewayError | None] = lambda _content: None,
+        unread: Callable[[str], GatewayError | None] = lambda _file_id: None,
+    ) -> None:
+        self.kept: dict[str, Kept] = {}
+        self.uploads = 0
+        self.waits: list[tuple[str, float]] = []
+        self.refuse = refuse
+        self.unread = unread
+        self._lock = threading.Lock()
+
+    def upload(self, account: Account, content: Content, cancellation: Cancellation) -> str:
+        cancellation.check()
+        with self._lock:
+            self.uploads += 1
+            file_id = f"kimi-{self.uploads}"
+        error = self.refuse(content)
+        if error is not None:
+            raise error
+        content.file.seek(0)
+        self.kept[file_id] = Kept(account, content.name, content.media_type, content.file.read())
+        return file_id
+
+    def await_read(
+        self,
+        account: Account,
+        file_id: str,
+        cancellation: Cancellation,
+        *,
+        is_image: bool,
+        within: float = READ_WITHIN,
+    ) -> None:
+        cancellation.check()
+        self.waits.append((file_id, within))
+        if file_id not in self.kept:
+            raise FileNotFound("Kimi has no file of this id.")
+        error = self.unread(file_id)
+        if error is not None:
+            raise error
+
+
+class FakeDownloads(Downloads):
+    """What URLs lead to: bytes with the server's name and type for them, or an error; `fetched` are those asked for.
+
+    `spools` are those that were given out: a test may look whether they were closed.
+    """
+
+    def __init__(self, pages: Mapping[str, bytes | tuple[bytes, str | None, str | None] | GatewayError]) -> None:
+        self.fetched: list[str] = []
+        self.spools: list[Spool] = []
+        self._pages = pages
+
+    def fetch(self, url: str, cancellation: Cancellation) -> Download:
+        cancellation.check()
+        self.fetched.append(url)
+        page = self._pages[url]
+        if isinstance(page, GatewayError):
+            raise page
+        data, name, media_type = page if isinstance(page, tuple) else (page, None, None)
+        spool = Spool(len(data))
+        spool.write(data)
+        self.spools.append(spool)
+        return Download(spool, name, media_type)

@@ -9,7 +9,10 @@ import pytest
 
 from app import errors as bound
 from app.errors import (
+    ConversationNotFound,
+    FileNotFound,
     GatewayError,
+    NotFound,
     RateLimitExceeded,
     SecondStreamRefused,
     UpstreamBlocked,
@@ -18,6 +21,7 @@ from app.errors import (
     UpstreamUnavailable,
     UpstreamUnreachable,
     by_code,
+    by_name,
 )
 
 CONTRACT = {
@@ -40,7 +44,7 @@ CONTRACT = {
 NEVER_PROMISED = {(499, "client_closed_request"), (500, "internal_error")}
 """Nobody reads the first, and the second is a defect."""
 
-LATER = {"origin_refused", "file_not_found", "request_timeout", "unknown_host"}
+LATER = {"origin_refused", "request_timeout", "unknown_host"}
 """Rows of what is not built yet."""
 
 FINER = {
@@ -111,6 +115,27 @@ def test_an_error_is_found_again_by_its_code(kind: type[GatewayError]) -> None:
 def test_a_code_that_says_nothing_more_is_any_error(code: str) -> None:
     """Another version may have written it."""
     assert by_code(code) is GatewayError
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_is_found_again_by_its_name(kind: type[GatewayError]) -> None:
+    """Where the finer distinction counts."""
+    assert by_name(kind.__name__) is kind
+
+
+@pytest.mark.parametrize("name", ["", "NoSuchError", "gatewayerror", "ValueError", "rate_limit_exceeded"])
+def test_a_name_that_says_nothing_more_is_any_error(name: str) -> None:
+    """Another version may have written it."""
+    assert by_name(name) is GatewayError
+
+
+def test_a_file_that_is_not_there_is_no_conversation_that_is_not_there() -> None:
+    """Of either loss something else is made good; to a client both are 404."""
+    error = FileNotFound("No file of this id.", param="messages.0.content.1")
+    assert [error.status, error.code, error.type] == [404, "file_not_found", "invalid_request_error"]
+    assert [error.param, error.retryable, error.another_account] == ["messages.0.content.1", False, False]
+    assert isinstance(error, NotFound)
+    assert not isinstance(error, ConversationNotFound)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

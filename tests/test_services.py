@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from app import create_app, services
 from app.accounts.credentials import Kind, parse_credentials
+from app.attachments.intake import in_memory
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Failed, Served, TextDelta
-from app.chat.request import ChatRequest, Message, Role
+from app.chat.events import Event, Failed, Finished, PromptMoved, Served, TextDelta
+from app.chat.request import ChatRequest, FilePart, Inline, Message, Remote, Role, Stored, TextPart
 from app.dialects.respond import Pace
-from app.errors import InvalidApiKey, Overloaded, RateLimitExceeded
+from app.errors import AttachmentRefused, InvalidApiKey, Overloaded, RateLimitExceeded, RequestTooLarge
 from app.gateway import custody
 from app.gateway.diagnosis import Reason
 from app.observability import log
@@ -39,9 +42,10 @@ CHAT = (
 
 
 class Site:
-    """All of Kimi's hosts in one; `calls` are the requests in their order, by method and path."""
+    """All of Kimi's hosts in one, and a page that a client may attach; `calls` are the requests in their order."""
 
     def __init__(self, *, refreshes: bool = True) -> None:
+        self.url = ""
         self.calls: list[str] = []
         self.agents: set[str] = set()
         self._refreshes = refreshes
@@ -61,6 +65,12 @@ class Site:
             return 200, "application/connect+json", CHAT
         if "efresh" in call and not self._refreshes:
             return 401, "application/json", b"{}"
+        if call.endswith("/upload"):
+            return 200, "application/json", b'{"file": {"id": "file-1"}}'
+        if call.endswith("/GetFileParseProgress"):
+            return 200, "application/json", b'{"progresses": [{"fileId": "file-1", "status": "SUCCESS"}]}'
+        if call.endswith("/page"):
+            return 200, "text/plain", b"a page"
         tokens = {"accessToken": jwt(), "refreshToken": "next", "access_token": jwt(), "refresh_token": "next"}
         return 200, "application/json", json.dumps(tokens).encode()
 
@@ -79,6 +89,7 @@ def settings(**changes: object) -> Settings:
 def built(site: Site, **changes: object) -> Iterator[services.Services]:
     """Services that take the site for every host."""
     with serving(site) as server:
+        site.url = server.url
         urls = {"kimi_web_url": server.url, "kimi_auth_url": server.url, "kimi_legacy_url": server.url}
         yield services.build(settings(**{**urls, **changes}))
 
@@ -168,6 +179,100 @@ def test_conversations_are_kept_if_the_settings_say_so() -> None:
         answer(house, jwt())
         assert house.finish(5)
     assert "DeleteChat" not in site.names
+
+
+# --- Attachments -------------------------------------------------------------------------------------------
+
+
+def showing(source: Inline | Remote | Stored) -> ChatRequest:
+    """A request with an attachment."""
+    return ChatRequest("kimi", (Message(Role.USER, (TextPart("hi"), FilePart(source, "place"))),))
+
+
+def inline(data: bytes) -> Inline:
+    """Bytes that come with a request."""
+    return Inline(data, hashlib.sha256(data).hexdigest())
+
+
+def test_an_attachment_takes_two_calls_and_none_the_next_time() -> None:
+    """Upload and a question whether it is read; what is remembered is asked about alone."""
+    site = Site()
+    with built(site, continuity="off") as house:
+        answer(house, jwt(), showing(inline(b"a")))
+        answer(house, jwt(), showing(inline(b"a")))
+        assert [name for name in site.names if "ile" in name or name == "upload"] == [
+            "upload",
+            "GetFileParseProgress",
+            "GetFileParseProgress",
+        ]
+        assert house.finish(5)
+
+
+@pytest.mark.parametrize(("length", "moved"), [(1000, False), (1001, True)])
+def test_a_prompt_is_moved_at_the_length_of_the_settings(length: int, *, moved: bool) -> None:
+    """MAX_PROMPT_CHARS."""
+    site = Site()
+    with built(site, max_prompt_chars=1000) as house:
+        events = answer(house, jwt(), ChatRequest("kimi", (Message.of(Role.USER, "a" * length),)))
+    assert TextDelta("hello") in events
+    assert [PromptMoved() in events, "upload" in site.names] == [moved, moved]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(100, True), (101, False)])
+def test_a_file_is_as_large_as_the_settings_say(size: int, *, fits: bool) -> None:
+    """MAX_UPLOAD_BYTES, whichever way it comes."""
+    site = Site()
+    with built(site, max_upload_bytes=100) as house:
+        last = answer(house, jwt(), showing(inline(b"a" * size)))[-1]
+        assert house.files.max_bytes == 100
+    if fits:
+        assert isinstance(last, Finished)
+    else:
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, RequestTooLarge)
+    assert ("upload" in site.names) == fits
+
+
+@pytest.mark.parametrize(("networks", "allowed"), [((), False), (("127.0.0.0/8",), True), (("10.0.0.0/8",), False)])
+def test_urls_lead_where_the_settings_allow(networks: tuple[str, ...], *, allowed: bool) -> None:
+    """DOWNLOAD_ALLOW_CIDRS; nothing of this machine is fetched without it."""
+    site = Site()
+    cidrs = tuple(ip_network(network) for network in networks)
+    with built(site, download_allow_cidrs=cidrs, kimi_user_agent="agent/7") as house:
+        last = answer(house, jwt(), showing(Remote(f"{site.url}/page")))[-1]
+    assert [isinstance(last, Finished), "GET /page" in site.calls] == [allowed, allowed]
+    if not allowed:
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, AttachmentRefused)
+        assert site.calls == []
+    else:
+        assert site.agents == {"User-Agent: agent/7"}
+
+
+def test_files_of_refresh_tokens_go_where_the_settings_say() -> None:
+    """KIMI_PROTOCOL=rest asks the legacy site for a place."""
+    site = Site()
+    with built(site, kimi_protocol="rest") as house:
+        answer(house, jwt(typ="refresh"), showing(inline(b"a")))
+    assert "POST /api/pre-sign-url" in site.calls
+    assert "upload" not in site.names
+
+
+def test_a_restart_forgets_no_file(tmp_path: Path) -> None:
+    """Neither what a client uploaded by itself, nor that some bytes are with Kimi already."""
+    site = Site()
+    place = str(tmp_path / "state.sqlite3")
+    account = parse_credentials(jwt(sub="ann"))
+    with built(site, database_path=place) as house:
+        content = in_memory(b"a", inline(b"a").digest, "a.txt", None, limit=9)
+        record = house.files.store(account, content, "user_data", Cancellation())
+        assert house.finish(5)
+    with built(site, database_path=place) as house:
+        assert house.files.records(account) == [record]
+        for source in (Stored(record.file_id), inline(b"a")):
+            assert TextDelta("hello") in answer(house, account[0].token, showing(source))
+        assert house.finish(5)
+    assert site.names.count("upload") == 1
 
 
 # --- State -------------------------------------------------------------------------------------------------
@@ -265,6 +370,10 @@ def test_the_application_has_the_doors_of_the_contract(monkeypatch: pytest.Monke
         ("/chat/completions", "POST"),
         ("/v1/models", "GET"),
         ("/models", "GET"),
+        ("/v1/files", "POST"),
+        ("/v1/files", "GET"),
+        ("/v1/files/<file_id>", "GET"),
+        ("/v1/files/<file_id>", "DELETE"),
         ("/token/check", "POST"),
         ("/ping", "GET"),
         ("/healthz", "GET"),

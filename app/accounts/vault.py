@@ -9,7 +9,6 @@ and the newest counts, so that a Redis that was away or has lost its memory is t
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +16,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 
 from cachetools import LRUCache
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from app.accounts.credentials import Credential
+from app.accounts.seal import Seal
 from app.state.leases import Leases
 from app.state.store import StateUnavailable, Store
 
@@ -37,8 +33,6 @@ DOUBT = 6.0
 
 TELL_EVERY = 1.0
 """Seconds between two attempts to tell a store that was away what it has missed."""
-
-_NONCE = 12  # bytes, as AES-GCM wants it
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,27 +208,22 @@ def _swapped(store: Store, key: str, held: bytes | None, box: bytes | None) -> b
         return None
 
 
-def _cipher(credential: Credential) -> AESGCM:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"kimi-gateway vault 1").derive(
-        credential.token.encode()
-    )
-    return AESGCM(derived)
+def _seal(credential: Credential) -> Seal:
+    return Seal(credential.token.encode(), purpose="vault", place=credential.name)
 
 
 def _sealed(credential: Credential, pair: Pair) -> bytes:
-    nonce = os.urandom(_NONCE)
-    text = json.dumps(asdict(pair)).encode()
-    return nonce + _cipher(credential).encrypt(nonce, text, credential.name.encode())
+    return _seal(credential).close(json.dumps(asdict(pair)).encode())
 
 
 def _unsealed(credential: Credential, box: bytes | None) -> Pair | None:
     """The pair in a box; None for one that was tampered with or is of another version."""
-    if box is None:
+    text = None if box is None else _seal(credential).open(box)
+    if text is None:
         return None
     try:
-        text = _cipher(credential).decrypt(box[:_NONCE], box[_NONCE:], credential.name.encode())
         values = json.loads(text)
         # Another version may know of more or of less; the tokens are what counts.
         return Pair(**{item.name: values[item.name] for item in fields(Pair) if item.name in values})
-    except (InvalidTag, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
-from app.chat.request import Message, Role
+from app.chat.request import Message, Role, TextPart
 
 LOOK = 2000
 """How many characters of a text are looked at, at its beginning and at its end."""
@@ -211,7 +211,7 @@ def is_background_call(messages: Sequence[Message]) -> bool:
 def _opening(messages: Sequence[Message]) -> Iterator[str]:
     """The parts of the system messages at the opening: some clients send several, or several parts in one."""
     system = takewhile(lambda message: message.role is Role.SYSTEM, messages)
-    return (part.text for message in system for part in message.parts)
+    return (part.text for message in system for part in message.parts if isinstance(part, TextPart))
 
 
 def _fits(speaker: Role, text: str) -> bool:

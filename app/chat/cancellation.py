@@ -28,6 +28,14 @@ class Cancellation:
         if self._cancelled:
             raise ClientGone("The client hung up.")
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass; raises ClientGone as soon as the signal is set."""
+        signal = threading.Event()
+        forget = self.on_cancel(signal.set)
+        signal.wait(seconds)
+        forget()
+        self.check()
+
     def cancel(self) -> None:
         """Set the signal and run the callbacks; later calls do nothing."""
         with self._lock:

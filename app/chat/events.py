@@ -27,6 +27,11 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptMoved:
+    """The prompt was too long for one message, and is sent as a text file."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """More text of the answer; never empty."""
 
@@ -87,7 +92,9 @@ class Failed:
     error: GatewayError
 
 
-Preamble = Served | Opened | Source
+Preamble = Served | Opened | PromptMoved | Source
 """What comes before the first word: a client sees nothing of it."""
 
-Event = Served | Opened | TextDelta | ThinkingDelta | Source | Cited | Annotation | Usage | Finished | Failed
+Event = (
+    Served | Opened | PromptMoved | TextDelta | ThinkingDelta | Source | Cited | Annotation | Usage | Finished | Failed
+)

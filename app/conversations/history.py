@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.chat.request import ChatRequest, Message, Role
@@ -54,11 +54,19 @@ def last_answer(messages: Sequence[Message]) -> int | None:
 
 def _digests(request: ChatRequest, kind: str, messages: Sequence[Message]) -> Digests:
     head = [kind, str(len(request.tools)), *sorted(request.tools)]
-    strict = _digest([*head, *(part for message in messages for part in (message.role.value, _strict(message)))])
+    strict = _digest([*head, *_all_of(messages, _strict)])
     if not request.session:
         return Digests(strict, None)
-    parts = (part for message in messages for part in (message.role.value, _lenient(message)))
-    return Digests(strict, _digest([request.session, *head, *parts]))
+    return Digests(strict, _digest([request.session, *head, *_all_of(messages, _lenient)]))
+
+
+def _all_of(messages: Sequence[Message], text: Callable[[Message], str]) -> Iterator[str]:
+    """Who said what, and what was attached to it: an attachment's identity is never the name of a role."""
+    for message in messages:
+        yield message.role.value
+        yield text(message)
+        for file in message.files:
+            yield file.identity
 
 
 def _strict(message: Message) -> str:

@@ -16,6 +16,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
+from collections.abc import Sequence
 from typing import Final, NoReturn, Protocol
 
 from app.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
@@ -52,31 +54,40 @@ class ByteStream(Protocol):
         """Return 1 to `size` bytes, or none at the end."""
 
 
-def read_json_object(
+def read_json_body(
     stream: ByteStream,
     content_length: int | None,
     content_type: str | None,
     content_encoding: str | None,
     limit: int,
-) -> dict[str, object]:
-    """Read a request body that must be one JSON object (RFC 8259) in UTF-8.
+) -> list[bytes]:
+    """Read a request body whose headers say that it is JSON; give it in pieces, as it came.
 
     `content_length` is in bytes, None for a chunked body; `content_type` and `content_encoding` are
     the headers as they came; `limit` is the most bytes that are taken. At most `limit + 1` bytes
     are read, and none when the headers already refuse.
 
-    Raises UnsupportedMediaType for the headers, RequestTooLarge for the size, InvalidRequest for
-    the content. No message quotes the body. What `stream.read` raises is passed on.
+    Raises UnsupportedMediaType for the headers, RequestTooLarge for the size, InvalidRequest for a
+    body that is not whole. What `stream.read` raises is passed on.
     """
-    _check_encoding(content_encoding)
+    check_encoding(content_encoding)
     _check_type(content_type)
-    body = _read(stream, content_length, limit)
+    return _read(stream, content_length, limit)
+
+
+def parse_json_object(pieces: Sequence[bytes]) -> dict[str, object]:
+    """Make a dict of a body that must be one JSON object (RFC 8259) in UTF-8.
+
+    It is all computation, so that a thread of its own may do it for a large body. Raises
+    InvalidRequest, whose message does not quote the body.
+    """
+    body = b"".join(pieces)
     text = _decode(body)
     _check_escapes_and_depth(body)
     return _parse(text)
 
 
-def _check_encoding(header: str | None) -> None:
+def check_encoding(header: str | None) -> None:
     """Refuse compressed bodies: some bytes on the wire would become any number in memory."""
     if header and any(coding.strip().lower() not in {"", "identity"} for coding in header.split(",")):
         raise UnsupportedMediaType("Content-Encoding is not supported: send the body uncompressed.")
@@ -90,25 +101,27 @@ def _check_type(header: str | None) -> None:
         raise UnsupportedMediaType("The charset of a JSON body must be utf-8.")
 
 
-def _read(stream: ByteStream, declared: int | None, limit: int) -> bytes:
-    """Return the whole body of at most `limit` bytes; what ends too early is refused."""
+def _read(stream: ByteStream, declared: int | None, limit: int) -> list[bytes]:
+    """Return the pieces of the whole body of at most `limit` bytes; what ends too early is refused."""
     if declared is not None and declared < 0:
         raise InvalidRequest("Content-Length is negative.")
     if declared is not None and declared > limit:
         raise _too_large(limit)
     wanted = limit + 1 if declared is None else declared
     pieces: list[bytes] = []
-    while wanted > 0 and (piece := stream.read(min(wanted, _PIECE))):
+    size = 0
+    while size < wanted and (piece := stream.read(min(wanted - size, _PIECE))):
+        if pieces:
+            time.sleep(0)  # a client that sends fast enough would hold up all others of the worker
         pieces.append(piece)
-        wanted -= len(piece)
-    body = b"".join(pieces)
-    if len(body) > limit:
+        size += len(piece)
+    if size > limit:
         raise _too_large(limit)
-    if declared is not None and len(body) < declared:
+    if declared is not None and size < declared:
         raise InvalidRequest("The body is shorter than its Content-Length.")
-    if not body:
+    if not size:
         raise InvalidRequest("The body is empty; a JSON object is expected.")
-    return body
+    return pieces
 
 
 def _too_large(limit: int) -> RequestTooLarge:

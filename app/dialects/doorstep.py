@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flask import Request
 
 from app.accounts.admission import Admission, presented
 from app.accounts.credentials import Credential
-from app.dialects.body import read_json_object
+from app.dialects.body import parse_json_object, read_json_body
 from app.dialects.fields import sane_session
 from app.dialects.respond import Pace
 from app.errors import InvalidRequest
 from app.gateway.gateway import Gateway
+from app.offload import Offload
 
 SESSION_HEADERS = ("X-Conversation-Id", "X-OpenWebUI-Chat-Id", "x-claude-code-session-id", "session-id")
 """Where clients name their conversation, the best first."""
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Doorstep:
-    """The collaborators of a door. `max_json_bytes` is the largest body taken."""
+    """The collaborators of a door. `max_json_bytes` is the largest body taken, `offload` works on large ones."""
 
     gateway: Gateway
     admission: Admission
     pace: Pace
     max_json_bytes: int
+    offload: Offload
 
     def credentials(self, request: Request) -> tuple[Credential, ...]:
         """The credentials of a request, at least one. Raises MissingApiKey, InvalidApiKey or InvalidRequest."""
@@ -44,10 +50,18 @@ class Doorstep:
 
     def json_object(self, request: Request) -> dict[str, object]:
         """The body of a request. Raises InvalidRequest, RequestTooLarge or UnsupportedMediaType."""
-        return read_json_object(
+        return self.json_call(request, lambda body: body)
+
+    def json_call(self, request: Request, understand: Callable[[dict[str, object]], _T]) -> _T:
+        """What `understand` makes of the body of a request. Raises as `json_object`, and what `understand` raises.
+
+        A large body is parsed and understood beside the other requests, so `understand` may not use flask's `request`.
+        """
+        pieces = read_json_body(
             request.environ["wsgi.input"],
             request.content_length,
             request.content_type,
             request.headers.get("Content-Encoding"),
             self.max_json_bytes,
         )
+        return self.offload.run(lambda: understand(parse_json_object(pieces)), size=sum(map(len, pieces)))

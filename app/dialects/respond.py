@@ -8,7 +8,7 @@ mark of success behind it. A client that hangs up ends the answer, also while th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -17,7 +17,7 @@ import orjson
 from flask import Response
 
 from app.chat.completion import Completion, Fold
-from app.chat.events import Event, Failed, Preamble
+from app.chat.events import Event, Failed, Preamble, PromptMoved
 from app.chat.stages import ended
 from app.dialects import sse
 from app.dialects.hangup import watching
@@ -70,21 +70,31 @@ def respond(
         # Passed through directly, the body is all that the server closes; the response has to be closed by it.
         response = Response(body, content_type=encoder.content_type, headers=sse.HEADERS, direct_passthrough=True)
         resources.callback(response.close)
-        response.headers["x-usage"] = "estimated"
+        response.headers.update(_notes(first))
         return response
 
 
 def _whole(pump: Pump, encoder: Encoder, pace: Pace, record: RequestRecord) -> Response:
     fold = Fold()
     deadline = None if pace.whole_answer is None else time.monotonic() + pace.whole_answer
+    notes: dict[str, str] = {}
     while True:
         events = _taken(pump, None if deadline is None else max(0.0, deadline - time.monotonic()), record)
         if events is None:
             raise UpstreamTimeout("The answer was not whole in the time this gateway allows; ask for a stream.")
         fold.feed(events)
+        notes |= _notes(events)
         if ended(events):
             body = orjson.dumps(encoder.whole(fold.completion()))
-            return Response(body, content_type="application/json", headers={"x-usage": "estimated"})
+            return Response(body, content_type="application/json", headers=notes)
+
+
+def _notes(events: Sequence[Event]) -> dict[str, str]:
+    """What the headers tell of an answer."""
+    notes = {"x-usage": "estimated"}
+    if PromptMoved() in events:
+        notes["x-prompt"] = "file"
+    return notes
 
 
 def _prime(pump: Pump, grace: float, record: RequestRecord) -> list[Event]:

@@ -120,7 +120,8 @@ class CleanUp:
             accounts = list(self._accounts.values())
         for account in accounts:
             for entry in self._ledger.entries(account.credential.account):
-                if entry.user is None:
+                # What is due already is being deleted: written down once more, it would be deleted twice.
+                if entry.user is None and entry.due > self._clock():
                     self._ledger.write(account.credential.account, replace(entry, due=0.0))
             self.tidy(account.credential)
 

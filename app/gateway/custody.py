@@ -95,6 +95,12 @@ class Custody:
             if not self._begun and not isinstance(event, Preamble | Failed):
                 self._begin()
 
+    def unsent(self) -> None:
+        """Nothing was sent: the conversation stays where it was."""
+        if self._thread is not None:
+            self._keeping.continuity.give_back(self._thread)
+            self._keep()
+
     def end(self) -> None:
         """The answer is over: what was not kept is deleted."""
         if self._entry is not None and not self._settled:
@@ -134,9 +140,8 @@ class Custody:
         """
         unsent = isinstance(error, TokenExpired | UpstreamUnreachable)
         refused = error.another_account and self._thread is not None and self._thread.idle.parent_id is not None
-        if self._thread is not None and (unsent or refused):
-            self._keeping.continuity.give_back(self._thread)
-            self._keep()
+        if unsent or refused:
+            self.unsent()
 
     def _keep(self) -> None:
         if self._entry is not None and not self._settled:

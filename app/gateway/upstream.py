@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from app.accounts.credentials import Credential, Kind
 from app.accounts.models import OfferedModels
 from app.accounts.tokens import AccessToken, AccessTokens
-from app.chat.request import ChatRequest, Continuation
+from app.chat.cancellation import Cancellation
+from app.chat.content import Content
+from app.chat.request import ChatRequest, Continuation, Message
 from app.errors import GatewayError
 from app.kimi.client import Account, KimiClient
 from app.kimi.exchange import Exchange
 from app.kimi.quota import Quota
+from app.kimi.storage import READ_WITHIN, Storage
+from app.kimi.turn import Turn
 from config.models import ModelEntry
 
 
@@ -21,8 +25,11 @@ class Upstream:
     `protocol` serves those that can be exchanged for an access token; access tokens are always of the Connect protocol.
     """
 
-    def __init__(self, *, kimi: KimiClient, tokens: AccessTokens, offered: OfferedModels, protocol: str) -> None:
+    def __init__(
+        self, *, kimi: KimiClient, storage: Storage, tokens: AccessTokens, offered: OfferedModels, protocol: str
+    ) -> None:
         self._kimi = kimi
+        self._storage = storage
         self._tokens = tokens
         self._offered = offered
         self._protocol = protocol
@@ -40,7 +47,12 @@ class Upstream:
         return "connect" if credential.kind is Kind.ACCESS else self._protocol
 
     def open(
-        self, request: ChatRequest, credential: Credential, token: AccessToken, continues: Continuation | None
+        self,
+        request: ChatRequest,
+        turn: Turn,
+        credential: Credential,
+        token: AccessToken,
+        continues: Continuation | None,
     ) -> Exchange:
         """Prepare an answer; nothing is sent before its events are read."""
         account = self._account(token, self.protocol(credential))
@@ -52,7 +64,36 @@ class Upstream:
             except GatewayError:
                 return ()
 
-        return self._kimi.open(request, account, offered, continues)
+        return self._kimi.open(request, turn, account, offered, continues)
+
+    def compose(self, credential: Credential, messages: Sequence[Message]) -> str:
+        """These messages as the one text of a turn."""
+        return self._kimi.compose(messages, self.protocol(credential))
+
+    def upload(self, credential: Credential, content: Content, cancellation: Cancellation) -> str:
+        """Send a file; give Kimi's id for it. Raises GatewayError."""
+        protocol = self.protocol(credential)
+        return self._tokens.using(
+            credential, lambda token: self._storage.upload(self._account(token, protocol), content, cancellation)
+        )
+
+    def await_read(
+        self,
+        credential: Credential,
+        file_id: str,
+        cancellation: Cancellation,
+        *,
+        is_image: bool,
+        within: float = READ_WITHIN,
+    ) -> None:
+        """Wait until Kimi has read a file. Raises GatewayError."""
+        protocol = self.protocol(credential)
+        self._tokens.using(
+            credential,
+            lambda token: self._storage.await_read(
+                self._account(token, protocol), file_id, cancellation, is_image=is_image, within=within
+            ),
+        )
 
     def stop(self, credential: Credential, exchange: Exchange) -> None:
         """Stop an answer that may still run on Kimi's side. Raises GatewayError."""

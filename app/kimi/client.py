@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from app.chat.request import ChatRequest, Continuation
+from app.chat.request import ChatRequest, Continuation, Message
 from app.errors import (
     AccountRestricted,
     ConversationNotFound,
@@ -28,7 +28,7 @@ from app.kimi.quota import Quota, research_quota, subscription_quotas
 from app.kimi.refresh import TokenPair, legacy_refresh_request, refresh_request, token_pair
 from app.kimi.sites import Sites
 from app.kimi.transport import Transport
-from app.kimi.turn import compose
+from app.kimi.turn import Turn, merge
 from config.models import ModelEntry, ModelTable
 
 Offered = tuple[ModelEntry, ...]
@@ -59,16 +59,22 @@ class KimiClient:
     def open(
         self,
         request: ChatRequest,
+        turn: Turn,
         account: Account,
         offered: Callable[[], Offered],
         continues: Continuation | None = None,
     ) -> Exchange:
         """Prepare an answer: nothing is sent before its events are read.
 
-        `offered` gives the models of the account; only a protocol that names them asks it. `continues` is where the
-        turn goes on; without it a new conversation is opened.
+        `turn` is what is said, `request` how it is to be answered. `offered` gives the models of the account; only a
+        protocol that names them asks it. `continues` is where the turn goes on; without it a new conversation is
+        opened.
         """
-        return PROTOCOLS[account.protocol](self, request, account, offered, continues)
+        return PROTOCOLS[account.protocol](self, request, turn, account, offered, continues)
+
+    def compose(self, messages: Sequence[Message], protocol: str) -> str:
+        """These messages as the one text that a protocol takes."""
+        return merge(messages, wrap_urls=protocol == "rest")
 
     def delete(self, account: Account, conversation_ids: Sequence[str]) -> None:
         """Delete conversations on Kimi's side; those that are gone already are passed over. Raises GatewayError.
@@ -148,6 +154,7 @@ class KimiClient:
     def open_connect(
         self,
         request: ChatRequest,
+        turn: Turn,
         account: Account,
         offered: Callable[[], Offered],
         continues: Continuation | None,
@@ -155,20 +162,19 @@ class KimiClient:
         """An answer over the Connect protocol."""
         plan = connect_plan(request, self._models.choose(request.model), self._models, offered())
         site = self._sites.web_for(overseas=account.overseas)
-        text = compose(request, continued=continues is not None)
-        return ConnectExchange(self._transport, Ask(text, site, account.token, continues), plan)
+        return ConnectExchange(self._transport, Ask(turn, site, account.token, continues), plan)
 
     def open_rest(
         self,
         request: ChatRequest,
+        turn: Turn,
         account: Account,
         _offered: Callable[[], Offered],
         continues: Continuation | None,
     ) -> Exchange:
         """An answer over the legacy protocol."""
         plan = rest_plan(request, self._models.choose(request.model), self._models)
-        text = compose(request, continued=continues is not None, wrap_urls=True)
-        return RestExchange(self._transport, Ask(text, self._sites.legacy, account.token, continues), plan)
+        return RestExchange(self._transport, Ask(turn, self._sites.legacy, account.token, continues), plan)
 
     def _rpc(self, account: Account, call: str, body: object) -> HttpAnswer:
         site = self._sites.web_for(overseas=account.overseas)
@@ -183,7 +189,7 @@ def _may_be_spent(error: GatewayError, answer: HttpAnswer | None) -> bool:
     return granted or isinstance(error, UpstreamTimeout | UpstreamUnavailable)
 
 
-Open = Callable[[KimiClient, ChatRequest, Account, Callable[[], Offered], Continuation | None], Exchange]
+Open = Callable[[KimiClient, ChatRequest, Turn, Account, Callable[[], Offered], Continuation | None], Exchange]
 
 PROTOCOLS: dict[str, Open] = {
     "connect": KimiClient.open_connect,

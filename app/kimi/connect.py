@@ -12,6 +12,7 @@ from app.chat.request import Continuation
 from app.kimi import connect_errors, json
 from app.kimi.framing import envelope
 from app.kimi.http import HttpAnswer, HttpRequest
+from app.kimi.turn import Turn
 from config.models import ModelEntry
 
 STREAM_TYPE = "application/connect+json"
@@ -43,20 +44,21 @@ def rpc(site: str, token: str, call: str, body: object) -> HttpRequest:
     return HttpRequest(
         method="POST",
         url=f"{site}/apiv2/{call}",
-        headers=_headers(site, token, "application/json"),
+        headers=headers(site, token, "application/json"),
         body=json.dump(body),
     )
 
 
-def chat_request(site: str, token: str, plan: ConnectPlan, text: str, continues: Continuation | None) -> HttpRequest:
+def chat_request(site: str, token: str, plan: ConnectPlan, turn: Turn, continues: Continuation | None) -> HttpRequest:
     """The one call that asks for an answer: exactly one frame in the body (protocol.md B1, B4).
 
     The chat's id and its last assistant message's are left out for a new chat, because an empty string is said to be
-    refused.
+    refused. Files stand behind the text, as in the captured request (protocol.md G, captures/02).
     """
+    files = [{"file": {"id": file_id, "status": "PROCESS_STATUS_SUCCESS"}} for file_id in turn.files]
     message: dict[str, object] = {
         "role": "user",
-        "blocks": [{"message_id": "", "text": {"content": text}}],
+        "blocks": [{"message_id": "", "text": {"content": turn.text}}, *files],
         "scenario": plan.scenario,
         "is_goal": False,
     }
@@ -78,7 +80,7 @@ def chat_request(site: str, token: str, plan: ConnectPlan, text: str, continues:
     return HttpRequest(
         method="POST",
         url=f"{site}/apiv2/{CHAT}/Chat",
-        headers=_headers(site, token, STREAM_TYPE),
+        headers=headers(site, token, STREAM_TYPE),
         body=envelope(json.dump(body)),
     )
 
@@ -96,7 +98,8 @@ def _tool(kind: str) -> dict[str, object]:
     return {"type": kind, "search": {}} if kind == "TOOL_TYPE_SEARCH" else {"type": kind}
 
 
-def _headers(site: str, token: str, content_type: str) -> dict[str, str]:
+def headers(site: str, token: str, content_type: str) -> dict[str, str]:
+    """The headers of every call (protocol.md B2)."""
     return {
         "Authorization": f"Bearer {token}",
         "Content-Type": content_type,

@@ -79,12 +79,34 @@ _SERVER_ERROR = 500
 
 def from_object(error: object) -> GatewayError:
     """The error that a Connect error object (`code`, `details[].debug`) or an exception block's error means."""
-    debug = [json.member(detail, "debug") for detail in json.items(error, "details")]
-    places = [place for place in [*debug, json.member(error, "debug"), error] if place is not None]
+    places = _places(error)
     found = _meant(error, places)
     # The answers about quotas carry this field (protocol.md B11); an error that carries it means the same by it.
     found.resets_at = next((at for place in places if (at := json.timestamp(place, "resetTime"))), None)
     return found
+
+
+def saying(answer: HttpAnswer) -> str:
+    """What an error answer says to people, "" if nothing."""
+    try:
+        error = _unwrapped(json.parse(answer.body))
+    except ValueError:
+        return ""
+    said = (
+        json.saying(place, "localizedMessage", "message") or json.saying(place, "message") for place in _places(error)
+    )
+    return next((words for words in said if words), "")
+
+
+def _places(error: object) -> list[object]:
+    """Where an error object may tell more: the debug parts, then the object itself."""
+    debug = [json.member(detail, "debug") for detail in json.items(error, "details")]
+    return [place for place in [*debug, json.member(error, "debug"), error] if place is not None]
+
+
+def _unwrapped(body: object) -> object:
+    error = json.member(body, "error")
+    return error if isinstance(error, dict) else body
 
 
 def _meant(error: object, places: list[object]) -> GatewayError:
@@ -105,12 +127,9 @@ def _meant(error: object, places: list[object]) -> GatewayError:
 def from_answer(answer: HttpAnswer) -> GatewayError:
     """The error that an answer means which should have been a stream or a success: JSON, HTML or nothing."""
     try:
-        body = json.parse(answer.body)
+        body = _unwrapped(json.parse(answer.body))
     except ValueError:
         return _from_page(answer)
-    error = json.member(body, "error")
-    if isinstance(error, dict):
-        body = error
     if json.text(body, "code"):
         return from_object(body)
     if kind := _BY_STATUS.get(answer.status):

@@ -22,6 +22,7 @@ from app.kimi.connect_decoder import ConnectDecoder
 from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.rest import RestDecoder, RestPlan
 from app.kimi.transport import UNARY_TIMEOUT, HttpStream, Transport
+from app.kimi.turn import Turn
 
 LINGER = 3.0
 """Seconds to wait for the trailer of an answer that is complete without it."""
@@ -38,9 +39,9 @@ _SECONDS = re.compile(r"[0-9]{1,6}")
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One turn: `text` is the user text to send, `site` the base URL, `token` the access token of the account."""
+    """One turn: what is sent, the base URL of its site, and the access token of the account."""
 
-    text: str = field(repr=False)
+    turn: Turn
     site: str
     token: str = field(repr=False)
     continues: Continuation | None = None
@@ -118,7 +119,7 @@ class ConnectExchange:
         continues = ask.continues
         if continues is not None and continues.parent_id is None:
             continues = replace(continues, parent_id=self._tip_of(continues.conversation_id))
-        request = connect.chat_request(ask.site, ask.token, self._plan, ask.text, continues)
+        request = connect.chat_request(ask.site, ask.token, self._plan, ask.turn, continues)
         with self._transport.stream(request, cancellation) as stream:
             if stream.status != _OK or stream.media_type != connect.STREAM_TYPE:
                 yield [Failed(_with_pause(stream, connect_errors.from_answer(stream.answer())))]
@@ -181,7 +182,7 @@ class RestExchange:
             )
             yield []  # it has an id: that can be written down before anything else happens
         decoder = RestDecoder()
-        request = rest.completion(ask.site, ask.token, self._plan, self._chat_id, ask.text)
+        request = rest.completion(ask.site, ask.token, self._plan, self._chat_id, ask.turn)
         for _ in range(MAX_CONTINUATIONS):
             with self._transport.stream(request, cancellation) as stream:
                 if stream.status != _OK or stream.media_type != rest.STREAM_TYPE:
@@ -233,9 +234,15 @@ def _with_pause(stream: HttpStream, error: GatewayError) -> GatewayError:
     return error
 
 
-def send(transport: Transport, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT) -> HttpAnswer:
+def send(
+    transport: Transport,
+    request: HttpRequest,
+    *,
+    timeout: float = UNARY_TIMEOUT,
+    cancellation: Cancellation | None = None,
+) -> HttpAnswer:
     """A unary Connect call; raises what a refusal means."""
-    answer = transport.fetch(request, timeout=timeout)
+    answer = transport.fetch(request, timeout=timeout, cancellation=cancellation)
     if _is_success(answer):
         return answer
     raise connect_errors.from_answer(answer)

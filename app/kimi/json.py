@@ -13,6 +13,9 @@ from datetime import datetime
 
 import orjson
 
+SAYING = 200
+"""Characters of what Kimi says that are passed on to a client."""
+
 _CAPITAL = re.compile("[A-Z]")
 
 
@@ -46,6 +49,12 @@ def text(value: object, *path: str) -> str:
     for name in path:
         value = member(value, name)
     return value if isinstance(value, str) else ""
+
+
+def saying(value: object, *path: str) -> str:
+    """The string at `path` as a sentence to pass on: one line, printable, at most SAYING characters."""
+    words = " ".join(text(value, *path).split())
+    return "".join(character for character in words if character.isprintable())[:SAYING]
 
 
 def items(value: object, *path: str) -> Iterator[object]:

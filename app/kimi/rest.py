@@ -16,6 +16,7 @@ from app.kimi.citations import MarkerScanner
 from app.kimi.framing import MAX_FRAME, SseReader
 from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.rest_errors import from_answer, from_type
+from app.kimi.turn import Turn
 
 STREAM_TYPE = "text/event-stream"
 DEFAULT_AGENT = "kimi"
@@ -40,15 +41,15 @@ def create_chat(base: str, token: str, plan: RestPlan) -> HttpRequest:
         "enter_method": "new_chat",
         "kimiplus_id": plan.kimiplus_id,
     }
-    return _request("POST", base, "/api/chat", token, body)
+    return call("POST", base, "/api/chat", token, body)
 
 
-def completion(base: str, token: str, plan: RestPlan, chat_id: str, text: str) -> HttpRequest:
+def completion(base: str, token: str, plan: RestPlan, chat_id: str, turn: Turn) -> HttpRequest:
     """Ask for an answer: the server keeps the history, one user message counts."""
     body: dict[str, object] = {
         "kimiplus_id": plan.kimiplus_id,
-        "messages": [{"role": "user", "content": text}],
-        "refs": [],
+        "messages": [{"role": "user", "content": turn.text}],
+        "refs": list(turn.files),
         "use_search": plan.use_search,
         "use_research": plan.use_research,
         "use_math": plan.use_math,
@@ -72,17 +73,17 @@ def continuation(base: str, token: str, plan: RestPlan, chat_id: str, segment_id
 
 def delete_chat(base: str, token: str, chat_id: str) -> HttpRequest:
     """Delete a conversation."""
-    return _request("DELETE", base, f"/api/chat/{chat_id}", token, {})
+    return call("DELETE", base, f"/api/chat/{chat_id}", token, {})
 
 
 def research_usage(base: str, token: str) -> HttpRequest:
     """Ask how many research turns are left."""
-    return _request("GET", base, "/api/chat/research/usage", token, None)
+    return call("GET", base, "/api/chat/research/usage", token, None)
 
 
 def current_user(base: str, token: str) -> HttpRequest:
     """Ask who the account is: the cheapest check of an access token."""
-    return _request("GET", base, "/api/user", token, None)
+    return call("GET", base, "/api/user", token, None)
 
 
 def chat_id_of(answer: HttpAnswer) -> str:
@@ -106,12 +107,13 @@ def research_left(answer: HttpAnswer) -> int | None:
 
 
 def _stream_request(base: str, token: str, chat_id: str, body: dict[str, object]) -> HttpRequest:
-    request = _request("POST", base, f"/api/chat/{chat_id}/completion/stream", token, body)
+    request = call("POST", base, f"/api/chat/{chat_id}/completion/stream", token, body)
     headers = {**request.headers, "Accept": STREAM_TYPE, "Referer": f"{base}/chat/{chat_id}"}
     return HttpRequest(request.method, request.url, headers, request.body)
 
 
-def _request(method: str, base: str, path: str, token: str, body: dict[str, object] | None) -> HttpRequest:
+def call(method: str, base: str, path: str, token: str, body: dict[str, object] | None) -> HttpRequest:
+    """A call of the site as its own page makes it (protocol.md A1)."""
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/json",

@@ -12,25 +12,28 @@ import contextlib
 import http.client
 import http.cookiejar
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from app.chat.cancellation import Cancellation
-from app.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
-from app.kimi.http import HttpAnswer, HttpRequest, media_type
+from app.errors import GatewayError, UpstreamTimeout
+from app.kimi.http import FileBody, FileReader, HttpAnswer, HttpRequest, media_type
+from app.kimi.transport_errors import CONNECT_TIMEOUT, is_timeout, mapped
 
-CONNECT_TIMEOUT = 5.0
 UNARY_TIMEOUT = 15.0
 """Seconds of silence within a unary call; all of it may take twice as long."""
+
+UPLOAD_TIMEOUT = 60.0
+"""Seconds until an upload is answered, counted from its last byte: the site may look at the file first."""
 
 DRAIN_TIMEOUT = 0.5
 """Seconds to wait for the end of a body; after that the connection is closed instead."""
@@ -57,20 +60,65 @@ class Deadlines:
     total: float = 900.0
 
 
-OnSocket = Callable[[socket.socket], None]
-_ON_SOCKET: ContextVar[OnSocket | None] = ContextVar("on_socket", default=None)
-"""Told the socket of the request that the current thread sends, once its bytes have left."""
+class _Line:
+    """The connection of one request: a cancellation shuts its socket.
+
+    `started` is when its deadlines began (monotonic): as it was sent, or behind the last byte of a file.
+    """
+
+    def __init__(self, cancellation: Cancellation, *, is_file: bool) -> None:
+        self.started = time.monotonic()
+        self.sock: socket.socket | None = None
+        self._cancellation = cancellation
+        self._is_file = is_file
+        self._forget: Callable[[], None] = lambda: None
+
+    def opened(self, sock: socket.socket | None) -> None:
+        """Take note of the socket that is written to."""
+        if sock is not None and sock is not self.sock:
+            self.let_go()
+            self.sock = sock
+            self._forget = self._cancellation.on_cancel(lambda: _shut(sock))
+
+    def sent(self) -> None:
+        """All bytes have left."""
+        if self._is_file:
+            self.started = time.monotonic()
+
+    def wait_for(self, seconds: float) -> None:
+        """How long the next read may take."""
+        if self.sock is not None:
+            self.sock.settimeout(seconds)
+
+    def let_go(self) -> None:
+        """The socket is another request's from now on; harmless when that was told before."""
+        self._forget()
+
+
+_LINE: ContextVar[_Line | None] = ContextVar("line", default=None)
+"""The line of the request that the current thread sends: it is told the socket, and when all bytes have left."""
 
 
 class _Tracked:
-    """Tells its socket before it waits for an answer, so that the wait can be ended from outside."""
+    """Tells its socket before it writes to it, and before it waits: both can be ended from outside."""
 
     sock: socket.socket | None
 
+    def send(self, data: object) -> None:
+        line = _LINE.get()
+        if line is not None:
+            if self.sock is None:
+                self.connect()  # type: ignore[attr-defined] # as http.client does by itself
+            line.opened(self.sock)
+        try:
+            super().send(data)  # type: ignore[misc] # of the urllib3 class beside it
+        except ssl.SSLEOFError as error:
+            raise BrokenPipeError from error  # which urllib3 knows may have an answer behind it
+
     def getresponse(self) -> urllib3.HTTPResponse:
-        on_socket = _ON_SOCKET.get()
-        if on_socket is not None and self.sock is not None:
-            on_socket(self.sock)
+        line = _LINE.get()
+        if line is not None:
+            line.sent()
         return super().getresponse()  # type: ignore[misc,no-any-return] # of the urllib3 class beside it
 
 
@@ -101,15 +149,6 @@ class _Session(requests.Session):
         """Follow nothing: requests would read the whole body of a redirect even when told not to follow it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """The connection of one request: its socket, and how to let go of it. `started` is when it was sent (monotonic)."""
-
-    sock: socket.socket
-    let_go: Callable[[], None]
-    started: float
-
-
 class HttpStream:
     """An open answer: its head, and its body as it arrives."""
 
@@ -138,7 +177,7 @@ class HttpStream:
             raise UpstreamTimeout("Kimi's answer took longer than the gateway allows.")
         try:
             if self._raw.connection is not None:
-                self._line.sock.settimeout(wait)
+                self._line.wait_for(wait)
             data = self._raw.read1(_READ_SIZE, decode_content=False)
         except _FOREIGN as error:
             data = self._cut(error)
@@ -150,7 +189,7 @@ class HttpStream:
 
     def _cut(self, error: Exception) -> bytes:
         self._cancellation.check()
-        if _is_timeout(error):
+        if is_timeout(error):
             raise UpstreamTimeout("Kimi stopped sending in the middle of an answer.") from error
         return b""  # the decoder judges whether the answer was whole
 
@@ -195,14 +234,24 @@ class Transport:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
-    def fetch(self, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT) -> HttpAnswer:
-        """Send a unary call and read its whole answer, whatever its status.
+    def fetch(
+        self, request: HttpRequest, *, timeout: float = UNARY_TIMEOUT, cancellation: Cancellation | None = None
+    ) -> HttpAnswer:
+        """Send a unary call and read its whole answer, whatever its status. Raises as `stream`.
 
-        It cannot be cancelled: a refresh that was sent must be heard out, or its tokens are lost. Raises
-        UpstreamUnavailable or UpstreamTimeout.
+        Without a `cancellation` it is heard out: a refresh that was sent must be, or its tokens are lost.
         """
         deadlines = Deadlines(first_byte=timeout, idle=timeout, total=2 * timeout)
-        with self._open(request, deadlines, Cancellation()) as stream:
+        with self._open(request, deadlines, cancellation or Cancellation()) as stream:
+            return stream.answer()
+
+    def upload(self, request: HttpRequest, cancellation: Cancellation) -> HttpAnswer:
+        """Send a file and read the whole answer, whatever its status.
+
+        There is no limit to the time that the bytes take as long as they flow. Raises as `stream`.
+        """
+        deadlines = Deadlines(first_byte=UPLOAD_TIMEOUT, idle=UNARY_TIMEOUT, total=2 * UPLOAD_TIMEOUT)
+        with self._open(request, deadlines, cancellation) as stream:
             return stream.answer()
 
     @contextmanager
@@ -218,28 +267,24 @@ class Transport:
     def _open(self, request: HttpRequest, deadlines: Deadlines, cancellation: Cancellation) -> Iterator[HttpStream]:
         cancellation.check()
         with contextlib.ExitStack() as stack:
-            lines: list[_Line] = []
-
-            def on_socket(sock: socket.socket) -> None:
-                let_go = cancellation.on_cancel(lambda: _shut(sock))
-                stack.callback(let_go)
-                lines.append(_Line(sock, let_go, started))
-
-            started = time.monotonic()
-            token = _ON_SOCKET.set(on_socket)
+            line = _Line(cancellation, is_file=isinstance(request.body, FileBody))
+            stack.callback(line.let_go)
+            token = _LINE.set(line)
             try:
-                response = self._send(request, deadlines)
+                response = self._send(request, deadlines, cancellation)
             except _FOREIGN as error:
                 cancellation.check()
                 raise mapped(error, request) from error
             finally:
-                _ON_SOCKET.reset(token)
+                _LINE.reset(token)
             stack.callback(response.close)
-            yield HttpStream(response, lines[-1], deadlines, cancellation)
+            yield HttpStream(response, line, deadlines, cancellation)
 
-    def _send(self, request: HttpRequest, deadlines: Deadlines) -> requests.Response:
+    def _send(self, request: HttpRequest, deadlines: Deadlines, cancellation: Cancellation) -> requests.Response:
+        body = request.body
+        data = FileReader(body, cancellation) if isinstance(body, FileBody) else body
         prepared = self._session.prepare_request(
-            requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
+            requests.Request(request.method, request.url, headers=dict(request.headers), data=data)
         )
         return self._session.send(
             prepared,
@@ -247,39 +292,6 @@ class Transport:
             timeout=(CONNECT_TIMEOUT, deadlines.first_byte),
             allow_redirects=False,
         )
-
-
-def mapped(error: Exception, request: HttpRequest) -> GatewayError:
-    """Our error for a foreign one raised before an answer began; it names the host and nothing else."""
-    host = urlsplit(request.url).hostname
-    if isinstance(error, requests.ConnectTimeout):
-        return UpstreamUnreachable(f"{host} could not be reached in {CONNECT_TIMEOUT:g} s.", retryable=True)
-    if _is_timeout(error):
-        return UpstreamTimeout(f"{host} did not answer in time.")
-    if "SSLCertVerificationError" in _reasons(error):
-        return UpstreamUnreachable(f"No trusted connection to {host}: its certificate is refused.")
-    # Only where no connection came about is it certain that nothing was sent.
-    if _reasons(error) & {"NewConnectionError", "NameResolutionError"}:
-        return UpstreamUnreachable(f"{host} could not be reached.", retryable=True)
-    return UpstreamUnavailable(f"{host} closed the connection without an answer.")
-
-
-def _reasons(error: BaseException) -> set[str]:
-    """The class names of an exception and all that caused it; requests hides urllib3's in its arguments."""
-    names: set[str] = set()
-    seen: set[int] = set()
-    pending: list[object] = [error]
-    while pending:
-        current = pending.pop()
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            names.add(type(current).__name__)
-            pending += [*current.args, getattr(current, "reason", None), current.__cause__]
-    return names
-
-
-def _is_timeout(error: BaseException) -> bool:
-    return bool(_reasons(error) & {"ReadTimeout", "ReadTimeoutError", "TimeoutError", "timeout"})
 
 
 def _shut(sock: socket.socket) -> None:

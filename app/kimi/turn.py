@@ -10,27 +10,60 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from app.chat.request import ChatRequest, Message, Role
+from app.chat.request import Message, Role
+
+PROMPT_FILE = "prompt.txt"
+"""The name of the file that a prompt is moved to which is too long for one message."""
+
+MAX_REPEATED = 4000
+"""Characters of a last message that still stands beside the file which it is moved to."""
 
 _MARKER = re.compile(r"<(?=/?(?:instructions|conversation|message)\b)", re.IGNORECASE)
+_FILE_MARKER = re.compile(r"<(?=/?file\b)", re.IGNORECASE)
+_BROKEN = r"<\\"
 _WRAPPED = r"<url\b[^<>]*>[^<]*</url>"
 _URL = re.compile(_WRAPPED + r"|(?<![A-Za-z0-9_\">=])https?://[^\s<>\"'`，。；：！？、）】》」』\u3000]+")
 _TRAILING = ".,;:!?)]}"
 _CONTINUE = "Continue the assistant's last message from where it ends."
 
 
-def compose(request: ChatRequest, *, continued: bool, wrap_urls: bool = False) -> str:
-    """The text to send: only what is new to a conversation that is continued, else the whole history.
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is sent for one turn: the user text, and the ids of files on Kimi's side that go with it."""
 
-    `wrap_urls` marks links for the legacy site, which then reads them.
+    text: str = field(repr=False)
+    files: tuple[str, ...] = ()
+
+
+def moved(messages: Sequence[Message]) -> str:
+    """What is sent in place of a prompt that has been moved to PROMPT_FILE.
+
+    A last message that is short is repeated, because models look for their task in the message itself.
     """
-    layout = new_turn if continued else merge
-    return layout(request.messages, wrap_urls=wrap_urls)
+    told = (
+        f"The attached file {PROMPT_FILE} is my message to you: it was too long to be sent otherwise. Read all of it, "
+        "follow it, and answer what stands at its end. Do not speak of the file itself."
+    )
+    last = messages[-1]
+    if last.role is Role.USER and last.text.strip() and len(last.text) <= MAX_REPEATED:
+        return f"{told} It ends with these words:\n\n{last.text}"
+    return told
+
+
+def inlined(name: str, text: str) -> str:
+    """A document that is part of the text."""
+    title = name.replace("\\", "").replace('"', "'").replace("<", "(").replace(">", ")")
+    return f'<file name="{title}">\n{_FILE_MARKER.sub(_BROKEN, text)}\n</file>'
 
 
 def merge(messages: Sequence[Message], *, wrap_urls: bool = False) -> str:
-    """The whole history as one text."""
+    """These messages as one text: the whole history, or what is new to a conversation that Kimi knows.
+
+    `wrap_urls` marks links for the legacy site, which then reads them. Attachments are not of the text: what is to be
+    said of them stands in text parts.
+    """
     if wrap_urls:
         messages = [_wrapped(message) for message in messages]
     system = [message for message in messages if message.role is Role.SYSTEM]
@@ -51,15 +84,6 @@ def merge(messages: Sequence[Message], *, wrap_urls: bool = False) -> str:
         sections.append("<conversation>\n" + "\n".join(lines) + "\n</conversation>")
     sections.append(_guarded(last.text) if last.role is Role.USER else _section(last))
     return "\n\n".join(section for section in sections if section)
-
-
-def new_turn(messages: Sequence[Message], *, wrap_urls: bool = False) -> str:
-    """What a conversation that Kimi knows has not heard yet: all after the last assistant message."""
-    start = 0
-    for index, message in enumerate(messages):
-        if message.role is Role.ASSISTANT:
-            start = index + 1
-    return merge(messages[start:] or messages[-1:], wrap_urls=wrap_urls)
 
 
 def wrap_links(text: str) -> str:
@@ -90,4 +114,4 @@ def _section(message: Message) -> str:
 
 
 def _guarded(text: str) -> str:
-    return _MARKER.sub(r"<\\", text)
+    return _MARKER.sub(_BROKEN, text)

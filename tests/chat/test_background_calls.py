@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.background_calls import ANSWERS, LOOK, MAX_SYSTEM_PARTS, RULES, Rule, is_background_call
-from app.chat.request import Message, Role, TextPart
+from app.chat.request import FilePart, Message, Remote, Role, TextPart
 
 HISTORY = "### Chat History:\n<chat_history>\nUSER: How do I bake bread?\nASSISTANT: Slowly.\n</chat_history>"
 TITLE = f"### Task:\nGenerate a concise title summarizing the chat history.\n{HISTORY}"
@@ -64,6 +64,22 @@ def request_of(speaker: Role, text: str) -> list[Message]:
 def test_the_tasks_of_open_webui_are_background_calls(text: str) -> None:
     """It sends each as the only message."""
     assert is_background_call([user(text)])
+
+
+def test_pictures_hide_no_background_call() -> None:
+    """Of the history that a client sends along, or beside a system text."""
+    picture = FilePart(Remote("https://a.example/"), "messages.0.content.1", image=True)
+    shown = Message(Role.USER, (TextPart("What is this?"), picture))
+    assert is_background_call([shown, assistant("Bread."), user(TITLE)])
+    named = Message(Role.SYSTEM, (picture, TextPart(NAMED)))
+    assert is_background_call([named, user("How do I bake bread?")])
+
+
+def test_a_picture_with_a_word_is_a_person_s() -> None:
+    """Nothing tells of a program."""
+    picture = FilePart(Remote("https://a.example/"), "messages.0.content.1", image=True)
+    assert not is_background_call([Message(Role.USER, (picture,))])
+    assert not is_background_call([Message(Role.USER, (picture, TextPart("What is the title of this?")))])
 
 
 @pytest.mark.parametrize("key", ["title", "tags", "follow_ups", "queries", "prompt"])

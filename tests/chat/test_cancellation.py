@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.chat.cancellation import Cancellation
+from app.chat.cancellation import Callback, Cancellation
 from app.errors import ClientGone
 
 
@@ -87,3 +88,52 @@ def test_a_check_stops_only_after_the_signal() -> None:
     cancellation.cancel()
     with pytest.raises(ClientGone):
         cancellation.check()
+
+
+class Counted(Cancellation):
+    """Counts the callbacks that were given to it and not taken back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 0
+        self.waited_for = threading.Event()
+
+    def on_cancel(self, callback: Callback) -> Callback:
+        self.left += 1
+        forget = super().on_cancel(callback)
+        self.waited_for.set()
+
+        def take_back() -> None:
+            self.left -= 1
+            forget()
+
+        return take_back
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05, -1])
+def test_a_wait_lets_time_pass(seconds: float) -> None:
+    """And leaves nothing behind."""
+    cancellation, began = Counted(), time.monotonic()
+    cancellation.wait(seconds)
+    assert time.monotonic() - began >= seconds - 0.01
+    assert cancellation.left == 0
+
+
+def test_a_wait_ends_with_the_signal() -> None:
+    """Long before its time, and as the error of a client that has left."""
+    cancellation = Counted()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(cancellation.wait, 60)
+        assert cancellation.waited_for.wait(10)
+        cancellation.cancel()
+        assert isinstance(waiting.exception(10), ClientGone)
+    assert cancellation.left == 0
+
+
+def test_after_the_signal_nothing_is_waited_for() -> None:
+    """Not for a moment."""
+    cancellation = Counted()
+    cancellation.cancel()
+    with pytest.raises(ClientGone):
+        cancellation.wait(60)
+    assert cancellation.left == 0

@@ -14,6 +14,7 @@ from app.chat.events import (
     Failed,
     Finished,
     Opened,
+    PromptMoved,
     Served,
     Source,
     TextDelta,
@@ -40,6 +41,7 @@ def test_events_become_one_answer() -> None:
     annotation = Annotation(SOURCE, 1, 2)
     whole = folded(
         Served("account", 0.5),
+        PromptMoved(),
         Opened("chat-1"),
         ThinkingDelta("hm"),
         ThinkingDelta("m"),
@@ -62,7 +64,9 @@ def test_what_the_stages_have_used_up_says_nothing_here() -> None:
     assert folded(SOURCE, Cited((SOURCE,)), Finished()).annotations == ()
 
 
-@pytest.mark.parametrize("events", [[], [Served("account", 0.0)], [Opened("chat-1")], [TextDelta("a"), Usage(1, 1, 1)]])
+@pytest.mark.parametrize(
+    "events", [[], [Served("account", 0.0)], [PromptMoved()], [Opened("chat-1")], [TextDelta("a"), Usage(1, 1, 1)]]
+)
 def test_an_answer_without_its_end_mark_is_none(events: list[Event]) -> None:
     """What came is not the whole."""
     with pytest.raises(UpstreamTruncated):

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from app.chat.events import Event, Failed, Finished, Opened, Served, Source, TextDelta, ThinkingDelta, Usage
+from app.chat.events import (
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    PromptMoved,
+    Served,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
 from app.chat.progress import begun, failure, opening
 from app.errors import UpstreamBusy
 
 FAILED = Failed(UpstreamBusy("no"))
-PREAMBLE: list[Event] = [Served("a", 0.0), Opened("chat-1"), Source("https://a.example/", "A")]
+PREAMBLE: list[Event] = [Served("a", 0.0), PromptMoved(), Opened("chat-1"), Source("https://a.example/", "A")]
 
 
 @pytest.mark.parametrize("event", [TextDelta("a"), ThinkingDelta("a"), Usage(1, 1, 0), Finished()])

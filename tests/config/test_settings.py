@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -59,6 +60,9 @@ def test_empty_environment_gives_the_defaults_of_the_contract() -> None:
         "idle_timeout": 90,
         "total_timeout": 900,
         "max_json_bytes": 33_554_432,
+        "max_upload_bytes": 104_857_600,
+        "max_prompt_chars": 200_000,
+        "download_allow_cidrs": (),
         "whole_answer_timeout": None,
         "kimi_user_agent": "Mozilla/5.0 (compatible; kimi-gateway/0.1.0)",
         "log_level": "info",
@@ -94,6 +98,9 @@ def test_every_field_can_be_set() -> None:
             "IDLE_TIMEOUT": "2",
             "TOTAL_TIMEOUT": "3",
             "MAX_JSON_BYTES": "4",
+            "MAX_UPLOAD_BYTES": "5",
+            "MAX_PROMPT_CHARS": "1000",
+            "DOWNLOAD_ALLOW_CIDRS": "10.1.0.0/16,fd00::/8",
             "WHOLE_ANSWER_TIMEOUT": "28",
             "KIMI_USER_AGENT": "me/1 (x)",
             "LOG_LEVEL": "debug",
@@ -124,6 +131,9 @@ def test_every_field_can_be_set() -> None:
         idle_timeout=2,
         total_timeout=3,
         max_json_bytes=4,
+        max_upload_bytes=5,
+        max_prompt_chars=1000,
+        download_allow_cidrs=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
         whole_answer_timeout=28,
         kimi_user_agent="me/1 (x)",
         log_level="debug",
@@ -247,6 +257,14 @@ def test_switches(word: str, *, meaning: bool) -> None:
         ("WHOLE_ANSWER_TIMEOUT", "0"),
         ("MAX_JSON_BYTES", "0"),
         ("MAX_JSON_BYTES", "32M"),
+        ("MAX_UPLOAD_BYTES", "0"),
+        ("MAX_UPLOAD_BYTES", "100M"),
+        ("MAX_UPLOAD_BYTES", "1e8"),
+        ("MAX_UPLOAD_BYTES", str(1024**3 + 1)),
+        ("MAX_PROMPT_CHARS", "999"),
+        ("MAX_PROMPT_CHARS", "-1"),
+        ("MAX_PROMPT_CHARS", "100000001"),
+        ("MAX_PROMPT_CHARS", "all"),
         ("KIMI_USER_AGENT", "a\r\nX-Evil: 1"),
         ("KIMI_USER_AGENT", "ü"),
         ("KIMI_USER_AGENT", "x" * 257),
@@ -363,6 +381,60 @@ def test_bad_redis_urls(url: str) -> None:
     assert message.startswith("REDIS_URL must be the URL of a Redis")
     assert "cret" not in message
     assert "redis.example" not in message.removeprefix("REDIS_URL must be the URL of a Redis")
+
+
+@pytest.mark.parametrize(
+    ("value", "networks"),
+    [
+        ("10.0.0.0/8", ["10.0.0.0/8"]),
+        ("10.0.0.0/8,192.168.1.0/24,fd00::/8", ["10.0.0.0/8", "192.168.1.0/24", "fd00::/8"]),
+        (" 10.0.0.0/8 ,\t fd00::/8 ", ["10.0.0.0/8", "fd00::/8"]),
+        ("127.0.0.1", ["127.0.0.1/32"]),
+        ("127.0.0.1/32,::1", ["127.0.0.1/32", "::1/128"]),
+        ("10.0.0.0/255.0.0.0", ["10.0.0.0/8"]),
+        ("0.0.0.0/0,::/0", ["0.0.0.0/0", "::/0"]),
+        ("FD00::/8", ["fd00::/8"]),
+    ],
+)
+def test_networks_that_downloads_may_go_to(value: str, networks: list[str]) -> None:
+    """Addresses and networks of both families, with blanks wherever people put them."""
+    assert load({"DOWNLOAD_ALLOW_CIDRS": value}).download_allow_cidrs == tuple(ip_network(one) for one in networks)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "10.1.2.3/8",
+        "192.168.1.1/24",
+        "fd00::1/8",
+        "10.0.0.0/33",
+        "10.0.0.0/-1",
+        "10.0.0.0/",
+        "10.0.0.0 /8",
+        "10.0.0/8",
+        "10.0.0.0/8;fd00::/8",
+        "10.0.0.0/8 fd00::/8",
+        ",",
+        "10.0.0.0/8,,fd00::/8",
+        "intranet.example",
+        "*",
+        "all",
+        "http://10.0.0.1/",
+        "10.0.0.1:8080",
+        "[::1]",
+        "0x7f000001",
+        "2130706433",
+        "010.0.0.0/8",
+        "\uff11\uff10.0.0.0/8",
+        "10.0.0.0-10.0.0.255",
+        '"10.0.0.0/8"',
+    ],
+)
+def test_bad_networks(value: str) -> None:
+    """A network with host bits is a slip, and what is opened by a guess is open too wide."""
+    assert refusal({"DOWNLOAD_ALLOW_CIDRS": value}) == (
+        "DOWNLOAD_ALLOW_CIDRS must be networks such as 10.1.0.0/16 or fd00::/8, separated by commas."
+    )
 
 
 def test_all_mistakes_are_told_at_once() -> None:

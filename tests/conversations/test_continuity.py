@@ -113,7 +113,7 @@ def test_a_history_that_was_merged_goes_on_natively_afterwards() -> None:
 def test_another_process_goes_on_with_it() -> None:
     """What is known is in the store."""
     talk = Talk().say("hi")
-    talk.house = House(talk.kimi, clock=talk.house.clock, store=talk.house.ledger._stores[0])
+    talk.house = House(talk.kimi, clock=talk.house.clock, store=talk.house.store)
     talk.say("and?")
     assert talk.last.is_native
 

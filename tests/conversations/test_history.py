@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.request import ChatRequest, Effort, Message, Role, TextPart
+from app.chat.request import ChatRequest, Effort, FilePart, Inline, Message, Remote, Role, Stored, TextPart
 from app.conversations.history import after, known, last_answer
 from tests.conversations.trees import turns
 
@@ -144,6 +144,118 @@ def test_parts_are_as_good_as_lines() -> None:
     assert is_recognised(asked, goes_on(replace(ASKED, messages=turns("a\nb")), answer=ANSWER)) == ["strict"]
 
 
+# --- Attachments -------------------------------------------------------------------------------------------
+
+
+def picture(name: str = "a", *, place: str = "messages.0.content.0", called: str | None = None) -> FilePart:
+    """A picture by its digest."""
+    return FilePart(Inline(b"", name * 64), place, called, image=True)
+
+
+def linked(url: str = "https://a.example/") -> FilePart:
+    """A picture by its address."""
+    return FilePart(Remote(url), "messages.0.content.0", image=True)
+
+
+def on_shelf(file_id: str = "file-1") -> FilePart:
+    """A picture by its id."""
+    return FilePart(Stored(file_id), "messages.0.content.0")
+
+
+def showing(*parts: str | FilePart, role: Role = Role.USER) -> Message:
+    """A message of these parts."""
+    return Message(role, tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
+
+
+def recognised(before: Message, then: Message) -> list[str]:
+    """By which digests a history that begins so is recognised where it began with the other."""
+    asked = replace(NAMED, messages=(before,))
+    return is_recognised(asked, replace(NAMED, messages=(then, *turns("", ANSWER, "and?")[1:])))
+
+
+BOTH = ["strict", "lenient"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (picture(), picture()),
+        (picture(), picture(place="input.3.content.7")),
+        (picture(called="a.png"), picture(called="b.png")),
+        (linked(), linked()),
+        (on_shelf(), on_shelf()),
+    ],
+    ids=["bytes", "another place", "another name", "address", "id"],
+)
+def test_the_same_attachment_is_recognised(one: FilePart, other: FilePart) -> None:
+    """By what it is, not by where it stands or what it is called."""
+    assert recognised(showing("hi", one), showing("hi", other)) == BOTH
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        showing("hi", picture("b")),
+        showing("hi", linked()),
+        showing("hi", on_shelf()),
+        showing("hi", picture(), picture("b")),
+        showing("hi", picture(), picture()),
+        showing("hi"),
+        showing("ho", picture()),
+        showing(picture()),
+        showing("hi", picture(), role=Role.SYSTEM),
+        showing("hi", "inline:" + "a" * 64),
+        showing("hi\ninline:" + "a" * 64),
+    ],
+)
+def test_another_attachment_is_another_history(other: Message) -> None:
+    """Kimi has not seen that one."""
+    assert recognised(showing("hi", picture()), other) == []
+    assert recognised(other, showing("hi", picture())) == []
+
+
+@pytest.mark.parametrize(("one", "other"), [(linked(), linked("https://b.example/")), (on_shelf(), on_shelf("file-2"))])
+def test_another_address_or_id_is_another_history(one: FilePart, other: FilePart) -> None:
+    """What stands behind it is not looked at."""
+    assert recognised(showing("hi", one), showing("hi", other)) == []
+
+
+def test_the_order_of_attachments_matters() -> None:
+    """The text may speak of the first and the second."""
+    one = showing("hi", picture("a"), picture("b"))
+    assert recognised(one, showing("hi", picture("b"), picture("a"))) == []
+    assert recognised(one, showing(picture("a"), "hi", picture("b"))) == BOTH
+
+
+def test_an_attachment_belongs_to_its_message() -> None:
+    """A picture of the second turn is none of the first."""
+    asked = replace(ASKED, messages=(showing("a", picture()), *turns("", "b", "c")[1:]))
+    moved = replace(ASKED, messages=(*turns("a", "b"), showing("c", picture()), *turns("", ANSWER, "and?")[1:]))
+    assert is_recognised(asked, moved) == []
+
+
+def test_an_attachment_of_the_new_turn_does_not_matter() -> None:
+    """It is no part of what is recognised."""
+    then = replace(ASKED, messages=(*turns("hi", ANSWER), showing("and?", picture())))
+    assert is_recognised(ASKED, then) == ["strict"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("text", ["", "c"])
+def test_an_attachment_cannot_pass_for_a_message(role: Role, text: str) -> None:
+    """Whatever a client takes for its address or id."""
+    real = replace(ASKED, messages=(user("a"), Message.of(role, text), user("d")))
+    for kind in (Remote, Stored):
+        forged = [FilePart(kind(word), "place") for word in (role.value, text)]
+        asked = replace(ASKED, messages=(showing("a", *forged), user("d")))
+        assert is_recognised(asked, goes_on(real, answer=ANSWER)) == []
+
+
+def user(text: str) -> Message:
+    """What a person says."""
+    return Message.of(Role.USER, text)
+
+
 # --- Properties --------------------------------------------------------------------------------------------
 
 TEXT = st.text("ab <\n", max_size=6)
@@ -159,6 +271,37 @@ def test_an_unchanged_history_is_always_recognised(
     """Whatever it says."""
     asked = ChatRequest("kimi", turns(*texts[:-2]), tools=tools, session=session)
     assert "strict" in is_recognised(asked, goes_on(asked, answer=texts[-2]), answer=texts[-2])
+
+
+FILES = st.sampled_from(
+    [
+        picture("a"),
+        picture("b"),
+        *(FilePart(kind(word), "place") for kind in (Remote, Stored) for word in ("", "user", "assistant", "a")),
+    ]
+)
+MESSAGES = st.lists(
+    st.builds(
+        lambda text, files, role: showing(text, *files, role=role),
+        st.sampled_from(["", "a", "user"]),
+        st.lists(FILES, max_size=2),
+        st.sampled_from([Role.USER, Role.SYSTEM, Role.ASSISTANT]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(MESSAGES, MESSAGES)
+def test_histories_with_attachments_are_told_apart(one: list[Message], other: list[Message]) -> None:
+    """What is recognised says the same and shows the same, in the same messages."""
+
+    def shown(messages: list[Message]) -> list[tuple[Role, str, list[str]]]:
+        return [(message.role, message.text, [file.identity for file in message.files]) for message in messages]
+
+    asked = replace(ASKED, messages=tuple(one))
+    then = replace(ASKED, messages=(*other, *turns("", ANSWER, "and?")[1:]))
+    assert (is_recognised(asked, then) == ["strict"]) == (shown(one) == shown(other))
 
 
 FEW = st.lists(st.sampled_from(["", "a", "b", "ab", " a"]), min_size=3, max_size=5).filter(lambda texts: len(texts) % 2)

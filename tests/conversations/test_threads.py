@@ -1,9 +1,10 @@
 """Whatever clients do, and however workers end: the right context for every answer, and nothing left behind.
 
-A machine in hypothesis's sense drives whole gateways over a Kimi that remembers. Clients ask, edit, branch,
-regenerate, leave, and do all of that at the same time; workers share one store, and are killed; time passes; the
-person deletes chats and speaks in them. After every step each turn that Kimi met must have said exactly its request's
-history, and every chat that a gateway opened must be in the ledger.
+A machine in hypothesis's sense drives whole gateways over a Kimi that remembers. Clients ask, show pictures, edit,
+branch, regenerate, leave, and do all of that at the same time; workers share one store, and are killed; time passes;
+the person deletes chats and speaks in them; Kimi's chats are full, it drops files or does not take them. After every
+step each turn that Kimi met must have said and shown exactly its request's history, with files of its own account, and
+every chat that a gateway opened must be in the ledger.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from app.accounts.credentials import Credential
 from app.accounts.pool import Limits
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Failed, Finished, TextDelta
-from app.chat.request import ChatRequest, Message, Role
+from app.chat.events import Event, Failed, Finished, PromptMoved, TextDelta
+from app.chat.request import ChatRequest, FilePart, Message, Role
+from app.errors import UpstreamUnavailable
 from app.gateway.custody import SLACK
 from app.state.leases import LIFE
 from app.state.presence import DOUBT
 from app.state.sqlite import MEMORY, SqliteStore
 from tests.conversations.trees import OUTCOMES, TreeKimi
 from tests.fakes import FakeClock, jwt
-from tests.gateway.houses import ANN, BOB, TTL, House, refreshable
+from tests.gateway.houses import ANN, BOB, PNG, TTL, House, inline, refreshable, showing
 
 ANN_LEGACY = refreshable("ann")
 ACCOUNTS: list[tuple[Credential, ...]] = [(ANN,), (BOB,), (ANN, BOB), (ANN_LEGACY,), (ANN_LEGACY, ANN)]
@@ -38,23 +40,25 @@ KEPT = st.sampled_from(["{}", "{}", "{}", " {} ", "<think>well</think>{}", "{}\n
 
 @dataclass(frozen=True)
 class Asked:
-    """What a client does: from which history it goes on, how many messages of it it drops, and what it says."""
+    """What a client does: from which history it goes on, how many messages of it it drops, what it says and shows."""
 
     base: int
     drop: int
     text: str
+    shows: str
     more: Mapping[str, object]
     accounts: tuple[Credential, ...]
     worker: int
 
 
 TEXT = st.sampled_from(["a", "b"])
-OUTCOME = st.sampled_from(["whole", "whole", "whole", *OUTCOMES])
+OUTCOME = st.sampled_from(["whole", "whole", "whole", *OUTCOMES, "not uploaded"])
 ASKED = st.builds(
     Asked,
     base=st.sampled_from([0, 0, 0, 1, 2, 3]),
     drop=st.sampled_from([0, 0, 0, 1, 2, 3]),
     text=TEXT,
+    shows=st.sampled_from(["", "", "", "x", "y", "xy"]),
     more=st.sampled_from([{}, {}, {"session": "s"}, {"session": "t"}, {"model": "kimi-k3"}, {"keep": True}]),
     accounts=st.sampled_from(ACCOUNTS),
     worker=st.integers(0, WORKERS - 1),
@@ -69,6 +73,11 @@ class Open:
     request: ChatRequest
     events: Iterator[list[Event]]
     text: str = ""
+
+
+def picture_of(name: str) -> FilePart:
+    """A picture."""
+    return inline(PNG + name.encode(), name=f"{name}.png", image=True)
 
 
 class Threads(RuleBasedStateMachine):
@@ -98,6 +107,7 @@ class Threads(RuleBasedStateMachine):
         self.started += 1
         return House(
             self.kimi,
+            storage=self.kimi.storage,
             protocol=self.protocol,
             limits=Limits(streams_per_account=40, queue=0.0),
             clock=self.clock,
@@ -162,7 +172,7 @@ class Threads(RuleBasedStateMachine):
         self.read(self.ask(replace(asked, base=0, drop=0)), whole=True)
 
     @rule(
-        what=st.sampled_from(["settle", "settle", "time", "time", "kill", "lose", "speak", "begin"]),
+        what=st.sampled_from(["settle", "settle", "time", "time", "kill", "lose", "drop", "speak", "begin"]),
         which=st.integers(0, 9),
         seconds=st.sampled_from([1.0, 31.0, LIFE, TTL / 2, TTL + SLACK]),
     )
@@ -181,6 +191,9 @@ class Threads(RuleBasedStateMachine):
                 identity = chats[which % len(chats)]
                 del self.kimi.chats[identity]
                 self.kimi.deleted.append(identity)
+            case "drop":
+                for file_id in list(self.kimi.storage.kept)[which % 3 :: 3]:
+                    del self.kimi.storage.kept[file_id]
             case "speak" if chats:
                 chat = self.kimi.chats[chats[which % len(chats)]]
                 if chat.site == "connect" and chat.newest:  # of the legacy site nobody could see it
@@ -239,9 +252,11 @@ class Threads(RuleBasedStateMachine):
         history = self.history(asked.base)
         history = history[: len(history) - asked.drop]
         if not history or history[-1].role is not Role.USER:
-            history = (*history, Message.of(Role.USER, asked.text))
+            history = (*history, showing(asked.text, *(picture_of(name) for name in asked.shows)))
         request = replace(ChatRequest("kimi", history), **asked.more)  # type: ignore[arg-type] # fields by their names
         self.kimi.outcomes = [outcome]
+        refusal = UpstreamUnavailable("no") if outcome == "not uploaded" else None
+        self.kimi.storage.refuse = lambda _: refusal
         house = self.houses[asked.worker]
         answer = Open(house, request, iter(house.gateway.answer(request, asked.accounts, Cancellation())))
         self.open.append(answer)
@@ -273,7 +288,7 @@ class Threads(RuleBasedStateMachine):
                 answer.text += "".join(event.text for event in events if isinstance(event, TextDelta))
                 if isinstance(events[-1], Finished | Failed):
                     whole = True
-                if not whole:
+                if not whole and events != [PromptMoved()]:  # that comes before the turn is sent
                     return
         if answer in self.open:
             self.open.remove(answer)

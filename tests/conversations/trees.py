@@ -9,11 +9,20 @@ from dataclasses import dataclass, field
 from app.accounts.credentials import claims_of
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, Finished, Opened, TextDelta
-from app.chat.request import ChatRequest, Continuation, Message, Role
-from app.errors import ConversationNotFound, GatewayError, InvalidRequest, UpstreamBusy, UpstreamTruncated
+from app.chat.request import ChatRequest, Continuation, Inline, Message, Role, TextPart
+from app.errors import (
+    ContextLengthExceeded,
+    ConversationNotFound,
+    GatewayError,
+    InvalidRequest,
+    UpstreamBusy,
+    UpstreamTruncated,
+)
 from app.kimi.client import Account, KimiClient
-from app.kimi.turn import compose, merge
+from app.kimi.turn import PROMPT_FILE, merge
+from app.kimi.turn import Turn as Sent
 from config.models import ModelEntry
+from tests.fakes import FakeStorage
 
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
@@ -25,6 +34,7 @@ class Node:
     parent: str | None
     role: Role
     text: str
+    files: tuple[bytes, ...] = ()
 
 
 @dataclass
@@ -50,21 +60,22 @@ class Chat:
             to = self.nodes[to].parent
         return found
 
-    def add(self, parent: str | None, role: Role, text: str) -> str:
+    def add(self, parent: str | None, role: Role, text: str, files: tuple[bytes, ...] = ()) -> str:
         """Write a message; give its id."""
         identity = f"message-{len(self.nodes)}"
-        self.nodes[identity] = Node(parent, role, text)
+        self.nodes[identity] = Node(parent, role, text, files)
         return identity
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn as the model met it: what stands in the chat before it, and the new text."""
+    """One turn as the model met it: what stands in the chat before it, and the new text with its files."""
 
     request: ChatRequest
     chat_id: str
     before: tuple[Node, ...]
     text: str
+    files: tuple[bytes, ...] = ()
 
     @property
     def is_native(self) -> bool:
@@ -76,16 +87,35 @@ class Turn:
         """Whether the model saw exactly the request's history: nothing more, nothing less, in its order."""
         messages = self.request.messages
         heard = [node for node in self.before if node.role is Role.ASSISTANT]
-        asked = [*(node.text for node in self.before if node.role is Role.USER), self.text]
+        asked = [node for node in self.before if node.role is Role.USER]
+        texts, files = [*(node.text for node in asked), self.text], [*(node.files for node in asked), self.files]
         answers = [place for place, message in enumerate(messages) if message.role is Role.ASSISTANT]
-        if len(heard) > len(answers) or len(asked) != len(heard) + 1:
+        if len(heard) > len(answers) or len(asked) != len(heard):
             return False
         cuts = answers[len(answers) - len(heard) :]
         ends = [*cuts, len(messages)]
         begins = [0, *(cut + 1 for cut in cuts)]
-        turns = [merge(messages[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+        turns = [messages[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        said = [merge(_marked(turn)) for turn in turns]
         same = all(_bare(node.text) == _bare(messages[cut].text) for node, cut in zip(heard, cuts, strict=True))
-        return same and _merged(turns[0]) == _merged(asked[0]) and turns[1:] == asked[1:]
+        same = same and files == [_shown(turn) for turn in turns]
+        return same and _merged(said[0]) == _merged(texts[0]) and said[1:] == texts[1:]
+
+
+def _shown(messages: Sequence[Message]) -> tuple[bytes, ...]:
+    """The pictures of these messages, each once."""
+    sources = [file.source for message in messages for file in message.files]
+    return tuple(dict.fromkeys(source.data for source in sources if isinstance(source, Inline)))
+
+
+def _marked(messages: Sequence[Message]) -> list[Message]:
+    """These messages with their pictures as words: where each stands, but for the only one of the last message."""
+    found: list[Message] = []
+    for place, message in enumerate(messages):
+        is_plain = place == len(messages) - 1 and len(message.files) == 1
+        words = [part.text if isinstance(part, TextPart) else f"[image: {part.name}]" for part in message.parts]
+        found.append(Message.of(message.role, message.text if is_plain else "\n".join(words)))
+    return found
 
 
 def _bare(text: str) -> str:
@@ -99,19 +129,23 @@ def _merged(text: str) -> str:
 
 
 Outcome = str
-"""How an answer ends: `whole`, `refused` before its conversation is told, `refused late` after it, or `cut`."""
+"""How an answer ends: `whole`, `cut`, or refused, before its conversation is told (`refused`; `full` for one without
+room) or after it (`refused late`)."""
 
-OUTCOMES = ("whole", "refused", "refused late", "cut")
+OUTCOMES = ("whole", "refused", "refused late", "cut", "full")
 
 
 class TreeKimi(KimiClient):
     """Both of Kimi's sites. The next answers end as `outcomes` say, all others are whole; `turns` is what was asked.
+
+    `storage` holds the files: of each turn those that its account has put there over its protocol.
 
     `words` gives the text of each answer. Of the legacy site (`rest`) a chat is continued at its newest message.
     """
 
     def __init__(self, *outcomes: Outcome, words: Callable[[int], str] = lambda number: f"Answer {number}.") -> None:
         self.chats: dict[str, Chat] = {}
+        self.storage = FakeStorage()
         self.turns: list[Turn] = []
         self.deleted: list[str] = []
         self.outcomes = list(outcomes)
@@ -120,11 +154,12 @@ class TreeKimi(KimiClient):
     def open(
         self,
         request: ChatRequest,
+        turn: Sent,
         account: Account,
         offered: Callable[[], tuple[ModelEntry, ...]],
         continues: Continuation | None = None,
     ) -> TreeExchange:
-        return TreeExchange(self, request, account, continues)
+        return TreeExchange(self, request, turn, account, continues)
 
     def offered(self, account: Account) -> tuple[ModelEntry, ...]:
         return ()
@@ -159,11 +194,14 @@ def owner(account: Account) -> str:
 class TreeExchange:
     """One turn in a chat."""
 
-    def __init__(self, kimi: TreeKimi, request: ChatRequest, account: Account, continues: Continuation | None) -> None:
+    def __init__(
+        self, kimi: TreeKimi, request: ChatRequest, sent: Sent, account: Account, continues: Continuation | None
+    ) -> None:
         self.conversation_id = continues.conversation_id if continues else None
         self.running = False
         self._kimi = kimi
         self._request = request
+        self._sent = sent
         self._account = account
         self._continues = continues
         self._tip: str | None = None
@@ -177,7 +215,11 @@ class TreeExchange:
 
     def events(self, cancellation: Cancellation) -> Iterator[list[Event]]:
         outcome = self._kimi.outcomes.pop(0) if self._kimi.outcomes else "whole"
-        refusal: GatewayError | None = UpstreamBusy("no", retry_after=1.0) if outcome == "refused" else None
+        refusals: dict[Outcome, GatewayError] = {
+            "refused": UpstreamBusy("no", retry_after=1.0),
+            "full": ContextLengthExceeded("no"),
+        }
+        refusal = refusals.get(outcome)
         chat = self._kimi.chats.get(self.conversation_id or "")
         if self._continues is not None:
             refusal = refusal or self._lost(chat)
@@ -209,9 +251,19 @@ class TreeExchange:
     def _ask(self, chat: Chat, chat_id: str) -> str:
         told = self._continues.parent_id if self._continues else None
         parent = told if told is not None else chat.newest
-        text = compose(self._request, continued=self._continues is not None)
-        self._kimi.turns.append(Turn(self._request, chat_id, tuple(chat.path(parent)), text))
-        return chat.add(parent, Role.USER, text)
+        text, files = self._read()
+        self._kimi.turns.append(Turn(self._request, chat_id, tuple(chat.path(parent)), text, files))
+        return chat.add(parent, Role.USER, text, files)
+
+    def _read(self) -> tuple[str, tuple[bytes, ...]]:
+        """What is said, wherever it stands, and what is shown with it; all files are the account's own."""
+        kept = [self._kimi.storage.kept[file_id] for file_id in self._sent.files]
+        assert {(owner(file.account), file.account.protocol) for file in kept} <= {
+            (owner(self._account), self._account.protocol)
+        }
+        if kept and kept[0].name == PROMPT_FILE:
+            return kept[0].data.decode(), tuple(file.data for file in kept[1:])
+        return self._sent.text, tuple(file.data for file in kept)
 
     def _answer(self, chat: Chat, asked: str, outcome: Outcome) -> Iterator[list[Event]]:
         if outcome == "refused late":

@@ -9,13 +9,14 @@ from flask.testing import FlaskClient
 
 from app.accounts.admission import Admission
 from app.accounts.credentials import parse_credentials
-from app.dialects import errors, models, token
+from app.dialects import errors, files, models, token
 from app.dialects.doorstep import Doorstep
 from app.dialects.openai_chat import routes
 from app.dialects.respond import Pace
 from app.errors import GatewayError
 from app.observability import hooks
-from tests.fakes import FakeKimi, jwt
+from app.offload import Offload
+from tests.fakes import FakeDownloads, FakeKimi, FakeStorage, jwt
 from tests.gateway.houses import House
 
 CLIENT = jwt(sub="client")
@@ -25,7 +26,10 @@ SOON = 5.0
 
 
 class Front:
-    """The doors of one worker, and the house behind them. `refusal` is what every refresh raises."""
+    """The doors of one worker, and the house behind them.
+
+    `refusal` is what every refresh raises; `storage` is Kimi's for files, `downloads` what URLs lead to.
+    """
 
     def __init__(
         self,
@@ -35,14 +39,22 @@ class Front:
         tokens: tuple[str, ...] = (OWN,),
         refusal: GatewayError | None = None,
         ttl: float = 0.0,
+        storage: FakeStorage | None = None,
+        downloads: FakeDownloads | None = None,
+        max_prompt: int = 200_000,
     ) -> None:
         self.kimi = kimi
-        self.house = House(kimi, refusal=refusal, ttl=ttl)
+        self.storage = storage or FakeStorage()
+        self.downloads = downloads or FakeDownloads({})
+        self.house = House(
+            kimi, refusal=refusal, ttl=ttl, storage=self.storage, downloads=self.downloads, max_prompt=max_prompt
+        )
         self.door = Doorstep(
             gateway=self.house.gateway,
             admission=Admission(api_keys=api_keys, tokens=tokens, allow_client_tokens=False),
             pace=Pace(grace=SOON, keepalive=SOON),
             max_json_bytes=10_000,
+            offload=Offload(),
         )
 
     def client(self) -> FlaskClient:
@@ -51,6 +63,7 @@ class Front:
         hooks.install(app)
         errors.install(app)
         app.register_blueprint(routes.blueprint(self.door))
+        app.register_blueprint(files.blueprint(self.door, self.house.files))
         app.register_blueprint(models.blueprint(self.door))
         app.register_blueprint(token.blueprint(self.door, self.house.diagnosis))
         return app.test_client()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dialects.body import MAX_DEPTH, MAX_INTEGER_LENGTH, read_json_object
+from app.dialects.body import MAX_DEPTH, MAX_INTEGER_LENGTH, ByteStream, parse_json_object, read_json_body
 from app.errors import GatewayError, InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ class Drip:
         piece = self._rest.read(min(size, self._most))
         self.given += len(piece)
         return piece
+
+
+def read_json_object(
+    stream: ByteStream, length: int | None, content_type: str | None, content_encoding: str | None, limit: int
+) -> dict[str, object]:
+    """Both steps, as a door takes them."""
+    return parse_json_object(read_json_body(stream, length, content_type, content_encoding, limit))
 
 
 def read(body: bytes, *, limit: int = LIMIT) -> dict[str, object]:
@@ -323,6 +330,44 @@ def test_messages_never_quote_the_body() -> None:
         b'{"a":"\\SECRET"}',
     ):
         assert "SECRET" not in refusal(body)
+
+
+# --- In two steps ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"{}", b"no JSON at all", b"\xff", b"\xef\xbb\xbf{}", b"[" * 1000])
+def test_reading_alone_does_not_look_at_the_content(body: bytes) -> None:
+    """It is the cheap half: what waits for the network."""
+    assert b"".join(read_json_body(io.BytesIO(body), len(body), "application/json", None, LIMIT)) == body
+
+
+@pytest.mark.parametrize(
+    ("length", "content_type", "content_encoding", "error"),
+    [
+        (2, "text/plain", None, UnsupportedMediaType),
+        (2, "application/json; charset=gbk", None, UnsupportedMediaType),
+        (2, "application/json", "gzip", UnsupportedMediaType),
+        (LIMIT + 1, "application/json", None, RequestTooLarge),
+        (-1, "application/json", None, InvalidRequest),
+        (0, "application/json", None, InvalidRequest),
+    ],
+)
+def test_reading_alone_judges_the_headers(
+    length: int, content_type: str, content_encoding: str | None, error: type[GatewayError]
+) -> None:
+    """Before a byte is read."""
+    stream = Drip(b"{}")
+    with pytest.raises(error):
+        read_json_body(stream, length, content_type, content_encoding, LIMIT)
+    assert stream.given == 0
+
+
+def test_parsing_alone_judges_the_content() -> None:
+    """It is the dear half, and needs nothing of the request."""
+    assert parse_json_object([b'{"a":[1,"\xe4', b'\xb8\x96"]}']) == {"a": [1, "世"]}
+    for body in (b"", b"[]", b"{} x", b"\xef\xbb\xbf{}", b'{"a":1,"a":2}', b'{"a":NaN}', b"[" * 1000):
+        with pytest.raises(InvalidRequest):
+            parse_json_object([body])
 
 
 # --- The corpus ------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
 import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
@@ -9,10 +13,12 @@ from werkzeug.test import EnvironBuilder
 from app.dialects.doorstep import SESSION_HEADERS
 from app.dialects.fields import sane_session
 from app.errors import GatewayError, InvalidApiKey, InvalidRequest, MissingApiKey, RequestTooLarge, UnsupportedMediaType
+from app.offload import Offload
 from tests.dialects.houses import CLIENT, KEY, OWN, Front
 from tests.fakes import FakeKimi, jwt
 
 OTHER = jwt(sub="other")
+T = TypeVar("T")
 
 
 def request(path: str = "/", *, headers: dict[str, str] | None = None, body: bytes = b"", kind: str = "") -> Request:
@@ -115,3 +121,56 @@ def test_another_body_is_refused(body: bytes, kind: str, error: type[GatewayErro
     """With the limit of the settings."""
     with pytest.raises(error):
         Front(FakeKimi()).door.json_object(request(body=body, kind=kind))
+
+
+def test_what_is_made_of_a_body_is_given() -> None:
+    """The door hands in how to understand it."""
+    door = Front(FakeKimi()).door
+    assert door.json_call(request(body=b'{"a": 7}', kind="application/json"), lambda body: body["a"]) == 7
+
+
+@pytest.mark.parametrize(("body", "kind"), [(b"[]", "application/json"), (b"{", "application/json"), (b"{}", "")])
+def test_nothing_is_made_of_another_body(body: bytes, kind: str) -> None:
+    """Who understands it sees objects only."""
+    with pytest.raises(GatewayError):
+        Front(FakeKimi()).door.json_call(request(body=body, kind=kind), lambda _body: pytest.fail("not called"))
+
+
+def test_a_refusal_of_what_is_understood_is_passed_on() -> None:
+    """As it is, with the field that it names."""
+
+    def understand(body: dict[str, object]) -> None:
+        raise InvalidRequest("a must be 8.", param="a")
+
+    with pytest.raises(InvalidRequest) as caught:
+        Front(FakeKimi()).door.json_call(request(body=b'{"a": 7}', kind="application/json"), understand)
+    assert [caught.value.param, caught.value.message] == ["a", "a must be 8."]
+
+
+class Elsewhere(Offload):
+    """Does its work at once, and writes down how much there was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.working = False
+
+    def run(self, work: Callable[[], T], *, size: int) -> T:
+        self.sizes.append(size)
+        self.working = True
+        try:
+            return work()
+        finally:
+            self.working = False
+
+
+def test_parsing_and_understanding_are_done_elsewhere() -> None:
+    """Both: most of the time goes into the base64 of pictures. What is read from the network is not."""
+    offload = Elsewhere()
+    door = replace(Front(FakeKimi()).door, offload=offload)
+    body = b'{"a": "' + b"x" * 5000 + b'"}'
+    assert door.json_call(request(body=body, kind="application/json"), lambda _body: offload.working)
+    assert offload.sizes == [len(body)]
+    with pytest.raises(RequestTooLarge):
+        door.json_object(request(body=b"{}" + b" " * 10_000, kind="application/json"))
+    assert offload.sizes == [len(body)]

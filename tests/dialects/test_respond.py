@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 import pytest
 from flask import Response
 
-from app.chat.events import Event, Failed, Finished, Opened, Served, Source, TextDelta, ThinkingDelta, Usage
+from app.chat.events import (
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    PromptMoved,
+    Served,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
 from app.dialects.openai_chat.encoder import DONE, ChatEncoder
 from app.dialects.respond import Pace, respond
 from app.errors import GatewayError, RateLimitExceeded, UpstreamTimeout, UpstreamTruncated
@@ -86,6 +97,7 @@ def test_a_stream_has_the_headers_of_the_contract() -> None:
         (Served("account", 0.0),),
         (Opened("chat-1"),),
         (Served("account", 0.0), Opened("chat-1"), Source("https://a.example/", "A")),
+        (PromptMoved(), Served("account", 0.0)),
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
@@ -292,6 +304,57 @@ def test_the_time_limit_of_whole_answers_does_not_end_streams() -> None:
     time.sleep(0.05)
     door.answer.say(Finished())
     assert b"".join(writes).endswith(DONE)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_prompt_that_was_moved_is_told_in_a_header(*, stream: bool) -> None:
+    """Before the first word, and wherever it stands among what a client does not see."""
+    for before in ([(PromptMoved(),)], [(Served("account", 0.0),), (PromptMoved(), Opened("chat-1"))]):
+        door = Door()
+        for events in before:
+            door.answer.say(*events)
+        door.answer.say(*WHOLE)
+        response = door(stream=stream)
+        assert [response.headers["x-prompt"], response.headers["x-usage"]] == ["file", "estimated"]
+        assert b"hello" in b"".join(body(response))
+        response.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_prompt_that_was_not_moved_is_not_told_of(*, stream: bool) -> None:
+    """No header is better than one that says no."""
+    door = Door()
+    door.answer.say(*WHOLE)
+    response = door(stream=stream)
+    assert "x-prompt" not in response.headers
+    assert response.headers["x-usage"] == "estimated"
+    response.close()
+
+
+def test_a_moved_prompt_is_no_word() -> None:
+    """The status is held on: what comes next may be an error."""
+    door = Door(grace=0.05)
+    door.answer.say(PromptMoved())
+    began = time.monotonic()
+    response = door()
+    assert time.monotonic() - began >= 0.05
+    assert response.headers["x-prompt"] == "file"
+    assert next(body(response)) == KEEP_ALIVE
+    response.close()
+
+
+def test_a_prompt_that_is_moved_after_the_headers_is_answered_all_the_same() -> None:
+    """It says nothing in the stream, and breaks nothing."""
+    door = Door(grace=0.02, keepalive=SOON)
+    response = door()
+    writes = body(response)
+    assert next(writes) == KEEP_ALIVE
+    door.answer.say(PromptMoved())
+    door.answer.say(*WHOLE)
+    rest = b"".join(writes)
+    assert "x-prompt" not in response.headers
+    assert b'"content":"hello"' in rest
+    assert rest.endswith(DONE)
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -8,14 +8,17 @@ guest instead.
 
 import itertools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
 from emulator.client import AccountTokens, EmulatorControl
 from scripts.serving import serving
+from tests.e2e.endless_downloads import EndlessDownloads, endless_downloads_of
 from tests.e2e.support import Door, Gateway, Guest, entered
+from tests.e2e.web_server import WebServer, serving_web
 
 QUICK = "Quick as a flash."
 """What a guest is answered unless its test plans something else."""
@@ -25,6 +28,12 @@ GRACE, KEEPALIVE, LIMIT = 0.6, 0.3, 2.0
 
 QUEUE = 5.0
 """Seconds for which a request waits in line at the gateways of the session."""
+
+JSON_LIMIT = str(32 * 1024 * 1024)
+"""The largest body as it is by default; the gateways of most tests take less, which is sooner exceeded."""
+
+REACHING = {"DOWNLOAD_ALLOW_CIDRS": "127.0.0.0/8", "MAX_JSON_BYTES": JSON_LIMIT, "QUEUE_SECONDS": str(QUEUE)}
+"""URLs of clients may lead to web servers of this machine."""
 
 ALONE = {"CONTINUITY": "off", "QUEUE_SECONDS": str(QUEUE)}
 """Each answer has a conversation of its own, which is deleted at its end."""
@@ -41,6 +50,20 @@ def running(url: str, *, workers: int = 1, **settings: str) -> Iterator[Gateway]
     texts = {name: str(seconds) for name, seconds in times.items()}
     with serving({**hosts, **texts, "MAX_JSON_BYTES": "1000000", **settings}, workers=workers) as server:
         yield Gateway(server)
+
+
+@contextmanager
+def spooling(
+    url: str, folders: pytest.TempPathFactory, **settings: str
+) -> Iterator[Mapping[str, tuple[Gateway, Path]]]:
+    """Run a gateway of one worker for each protocol; with each goes the folder of its temporary files."""
+    with ExitStack() as stack:
+        opened = {}
+        for protocol in ("connect", "rest"):
+            folder = folders.mktemp(protocol)
+            gateway = running(url, workers=1, KIMI_PROTOCOL=protocol, TMPDIR=str(folder), **settings)
+            opened[protocol] = stack.enter_context(gateway), folder
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +92,41 @@ def native_rest_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
     """Two workers that share the conversations they keep, served by the legacy site."""
     with running(kimi.base_url, workers=2, KIMI_PROTOCOL="rest", QUEUE_SECONDS=str(QUEUE)) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def reaching_connect_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
+    """Two workers that fetch from this machine, served over the Connect protocol."""
+    with running(kimi.base_url, workers=2, **REACHING) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def reaching_rest_gateway(kimi: EmulatorControl) -> Iterator[Gateway]:
+    """Two workers that fetch from this machine, served by the legacy site."""
+    with running(kimi.base_url, workers=2, KIMI_PROTOCOL="rest", **REACHING) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[WebServer]:
+    """Run a web server that serves what tests put there."""
+    with serving_web() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def endless_downloads(kimi: EmulatorControl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EndlessDownloads]:
+    """Begin downloads that come to no end; a module that is run early asks for them, a later one looks at them."""
+    folder = tmp_path_factory.mktemp("endless")
+    token = kimi.account("endless").access_token  # never used: what is fetched is fetched before Kimi is asked
+    settings = {**REACHING, "TMPDIR": str(folder)}
+    with (
+        serving_web() as web,
+        running(kimi.base_url, workers=1, **settings) as gateway,
+        endless_downloads_of(gateway, folder, web, token) as downloads,
+    ):
+        yield downloads
 
 
 @pytest.fixture(scope="session")
@@ -169,6 +227,14 @@ def native_connect(native_connect_gateway: Gateway, guest: Guest) -> Iterator[Do
 def native(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Door]:
     """Enter over each protocol in turn where conversations are continued, with a token that rotates."""
     gateway: Gateway = request.getfixturevalue(f"native_{request.param}_gateway")
+    with entered(gateway, guest, guest.refresh_token) as door:
+        yield door
+
+
+@pytest.fixture(params=["connect", "rest"])
+def reaching(request: pytest.FixtureRequest, guest: Guest) -> Iterator[Door]:
+    """Enter over each protocol in turn where URLs may lead to this machine."""
+    gateway: Gateway = request.getfixturevalue(f"reaching_{request.param}_gateway")
     with entered(gateway, guest, guest.refresh_token) as door:
         yield door
 

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from openai import DefaultHttpxClient, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from emulator.client import AccountTokens, ChatView, EmulatorControl, LogEntry
+from emulator.client import AccountTokens, ChatView, EmulatorControl, FileView, LogEntry
 from scripts.serving import Server
 
 WIRE = Path(__file__).resolve().parents[1] / "wire"
@@ -34,6 +34,7 @@ _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _T = TypeVar("_T")
 _POLL = 0.04
 _COMPLETIONS = ("ChatService/Chat", "/completion/stream")
+_UPLOADS = ("/apiv2-files/file/upload", "/prod-chat-kimi/")
 
 
 def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
@@ -106,6 +107,18 @@ class Guest:
         """The chats of this account that are not deleted."""
         return [chat for chat in self.chats() if not chat["deleted"]]
 
+    def files(self) -> list[FileView]:
+        """The files of this account that Kimi's side holds, oldest first."""
+        return [file for file in self._kimi.files() if file["account"] == self.name]
+
+    def shown(self) -> list[list[str]]:
+        """The ids of the files that each question of this account refers to, the oldest question first."""
+        return [message["files"] for chat in self.chats() for message in chat["messages"] if message["role"] == "user"]
+
+    def uploads(self) -> list[LogEntry]:
+        """The transfers of file bytes to Kimi's side, those that failed and those in progress included."""
+        return [entry for entry in self.calls() if entry["path"].startswith(_UPLOADS)]
+
     def delete_by_hand(self, chat_id: str) -> None:
         """Delete a chat as its owner would in the browser."""
         by_connect = "-" in chat_id  # the legacy site has ids of another look
@@ -135,8 +148,8 @@ def _subject(token: str) -> object:
 def text_of(request: Mapping[str, Any]) -> str:
     """The one user text of a completion request."""
     if "message" in request:
-        (block,) = request["message"]["blocks"]
-        return str(block["text"]["content"])
+        (text,) = [block["text"]["content"] for block in request["message"]["blocks"] if "text" in block]
+        return str(text)
     (message,) = request["messages"]
     return str(message["content"])
 
@@ -299,17 +312,20 @@ class Gateway:
         token: str | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        timeout: float = 30.0,
     ) -> RawStream:
-        """Send one request; its answer is read as it comes."""
+        """Send one request; its answer is read as it comes. Bytes are sent as they are, all else as JSON."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection(*self.address, timeout=30)
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection(*self.address, timeout=timeout)
         connection.connect()
         sock: socket.socket = connection.sock
-        connection.request(method, path, None if body is None else json.dumps(body).encode(), sent)
+        with suppress(BrokenPipeError, ConnectionResetError):  # a server need not read what it refuses
+            connection.request(method, path, data, sent)
         return RawStream(connection, sock, time.monotonic())
 
     def log_lines(self, request_id: str) -> list[dict[str, Any]]:

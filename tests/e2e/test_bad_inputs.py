@@ -21,8 +21,9 @@ from tests.e2e.support import Door, Gateway, Guest, Reply
 pytestmark = pytest.mark.e2e
 
 CORPUS = Path(__file__).resolve().parents[1] / "corpora" / "bad_inputs.jsonl"
-CATEGORIES = {"json", "schema", "auth", "size", "control"}
+CATEGORIES = {"json", "schema", "auth", "size", "control", "media", "upload"}
 CODES = {400: "invalid_request", 413: "request_too_large", 415: "unsupported_media_type"}
+OF_ATTACHMENTS = {"invalid_url", "invalid_image", "invalid_image_url", "invalid_filename"}
 HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
 JSON = "Content-Type: application/json\r\n"
 PLACEHOLDER = re.compile("sk-test-ABCDEFGH12345678(\\d*)")
@@ -83,12 +84,14 @@ def test_the_corpus(connect_gateway: Gateway, new_guest: NewGuest, row: dict[str
     assert reply.status == status
     assert reply.headers["x-request-id"]
     completions = sum(len(guest.completions()) for guest in guests)
+    assert sum(len(guest.files()) for guest in guests) == 0
     if status == 200:
         assert completions == 1
         assert (row["expect_shape"] == "sse") is reply.headers["content-type"].startswith("text/event-stream")
     else:
         assert completions == 0
-        assert reply.error["code"] == CODES.get(status, row["expect_code"])
+        finer = row["expect_code"]
+        assert reply.error["code"] == ("attachment_refused" if finer in OF_ATTACHMENTS else CODES.get(status, finer))
         assert reply.headers["x-should-retry"] == "false"
     assert row.get("expect_connection") != "close" or closed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -13,16 +14,22 @@ from app.accounts.models import OfferedModels
 from app.accounts.pool import Limits, Pool
 from app.accounts.tokens import AccessTokens
 from app.accounts.vault import Vault
+from app.attachments.shelf import Shelf
+from app.attachments.uploads import Uploads
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, Finished, Opened, TextDelta
-from app.chat.request import ChatRequest, Message, Role
+from app.chat.request import ChatRequest, FilePart, Inline, Message, Remote, Role, Stored, TextPart
 from app.conversations.continuity import Continuity
 from app.conversations.ledger import Ledger
 from app.errors import GatewayError
+from app.gateway.attempt import Attempts
 from app.gateway.cleanup import CleanUp
 from app.gateway.custody import Keeping
 from app.gateway.diagnosis import Diagnosis
+from app.gateway.enclosures import Enclosing
+from app.gateway.files import Files
 from app.gateway.gateway import Gateway
+from app.gateway.holding import Holding
 from app.gateway.upstream import Upstream
 from app.kimi.client import KimiClient
 from app.kimi.refresh import TokenPair
@@ -31,7 +38,7 @@ from app.state.presence import Presence
 from app.state.sqlite import MEMORY, SqliteStore
 from app.state.store import Store
 from config.models import load_models
-from tests.fakes import FakeClock, FakeExchange, jwt
+from tests.fakes import FakeClock, FakeDownloads, FakeExchange, FakeStorage, jwt
 
 MODELS = load_models()
 TTL = 1800.0
@@ -58,6 +65,40 @@ def user(text: str) -> Message:
 def said(text: str) -> Message:
     """What the model has said."""
     return Message.of(Role.ASSISTANT, text)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What makes bytes a picture."""
+
+BINARY = bytes(range(256))
+"""What is neither a picture nor text."""
+
+
+def inline(
+    data: bytes, *, name: str | None = None, place: str = "messages.0.content.1", image: bool = False
+) -> FilePart:
+    """An attachment that comes with the request."""
+    return FilePart(Inline(data, hashlib.sha256(data).hexdigest()), place, name, image)
+
+
+def picture(number: int = 1, *, place: str = "messages.0.content.1") -> FilePart:
+    """A picture that comes with the request; each number is another one."""
+    return inline(PNG + str(number).encode(), place=place, image=True)
+
+
+def remote(url: str, *, name: str | None = None, place: str = "messages.0.content.1", image: bool = False) -> FilePart:
+    """An attachment that is to be fetched."""
+    return FilePart(Remote(url), place, name, image)
+
+
+def stored(file_id: str, *, place: str = "messages.0.content.1") -> FilePart:
+    """An attachment that was uploaded before."""
+    return FilePart(Stored(file_id), place)
+
+
+def showing(*parts: str | FilePart, role: Role = Role.USER) -> Message:
+    """A message of these parts."""
+    return Message(role, tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
 
 
 def ask(*, model: str = "kimi", conversation_id: str | None = None, keep: bool = False) -> ChatRequest:
@@ -123,10 +164,14 @@ class House:
 
     `ttl` 0 is CONTINUITY=off. `refusal` is what every refresh raises; `refreshed` are the tokens that were exchanged,
     `pauses` how long the gateway waited before each attempt to stop an answer. `machine` is where it runs, None for
-    here.
+    here. `storage` is Kimi's for files, `downloads` what URLs lead to.
     """
 
     kimi: KimiClient
+    storage: FakeStorage = field(default_factory=FakeStorage)
+    downloads: FakeDownloads = field(default_factory=lambda: FakeDownloads({}))
+    max_bytes: int = 1_000_000
+    max_prompt: int = 200_000
     keep: bool = False
     protocol: str = "connect"
     ttl: float = TTL
@@ -148,9 +193,14 @@ class House:
     continuity: Continuity = field(init=False)
     gateway: Gateway = field(init=False)
     diagnosis: Diagnosis = field(init=False)
+    upstream: Upstream = field(init=False)
+    holding: Holding = field(init=False)
+    enclosing: Enclosing = field(init=False)
+    files: Files = field(init=False)
+    shelf: Shelf = field(init=False)
 
     def __post_init__(self) -> None:
-        store = self.store or SqliteStore(MEMORY, clock=self.clock)
+        store = self.store = self.store or SqliteStore(MEMORY, clock=self.clock)
         self.leases = StillLeases(store)
         self.presence = Presence(store, self.leases, timer=self.clock)
         if self.machine is not None:
@@ -158,7 +208,9 @@ class House:
         self.ledger = Ledger([store], clock=self.clock)
         tokens = AccessTokens(refresh=self.refresh, vault=Vault([store]), store=store, clock=self.clock, sleep=never)
         offered = OfferedModels(clock=self.clock)
-        upstream = Upstream(kimi=self.kimi, tokens=tokens, offered=offered, protocol=self.protocol)
+        self.upstream = upstream = Upstream(
+            kimi=self.kimi, storage=self.storage, tokens=tokens, offered=offered, protocol=self.protocol
+        )
         self.continuity = Continuity(store, ttl=self.ttl)
         self.cleanup = StillCleanUp(
             ledger=self.ledger,
@@ -178,13 +230,26 @@ class House:
             keeps_all=self.keep,
         )
         self.pool = Pool(store=store, leases=self.leases, limits=self.limits, clock=self.clock, timer=self.clock)
+        self.holding = holding = Holding(uploads=Uploads(store=store, leases=self.leases), upstream=upstream)
+        self.shelf = Shelf([store], clock=self.clock)
+        self.files = Files(holding=holding, shelf=self.shelf, max_bytes=self.max_bytes)
+        self.enclosing = Enclosing(
+            downloads=self.downloads, holding=holding, files=self.files, max_bytes=self.max_bytes
+        )
         self.gateway = Gateway(
             upstream=upstream,
             pool=self.pool,
             keeping=keeping,
             models=MODELS,
-            background=self.work.append,
-            sleep=self.pauses.append,
+            attempts=Attempts(
+                upstream=upstream,
+                keeping=keeping,
+                models=MODELS,
+                background=self.work.append,
+                sleep=self.pauses.append,
+            ),
+            enclosing=self.enclosing,
+            max_prompt=self.max_prompt,
         )
         self.diagnosis = Diagnosis(upstream=upstream, pool=self.pool, model_kind="kimi", clock=self.clock)
 

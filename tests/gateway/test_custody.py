@@ -133,7 +133,7 @@ def test_the_process_is_seen_to_live_while_it_uses_a_conversation() -> None:
     desk = Desk().see([Opened("chat-1")])
     (entry,) = desk.entries
     assert entry.user is not None
-    assert House(FakeKimi(), clock=desk.house.clock, store=desk.house.ledger._stores[0]).presence.lives(entry.user)
+    assert House(FakeKimi(), clock=desk.house.clock, store=desk.house.store).presence.lives(entry.user)
 
 
 # --- Its end -----------------------------------------------------------------------------------------------
@@ -300,6 +300,32 @@ def test_the_legacy_site_may_have_kept_a_turn_that_it_did_not_answer(error: type
     desk = going_on(tip=None).see([Failed(error("no"))])
     assert (desk.idle() is not None) == back
     assert desk.fate == ("idle" if back else "to be deleted")
+
+
+@pytest.mark.parametrize("tip", ["message-1", None])
+def test_a_turn_that_was_not_sent_gives_its_conversation_back(tip: str | None) -> None:
+    """On either site: nothing of it ever got there."""
+    desk = going_on(tip=tip)
+    desk.house.clock.advance(100)
+    desk.custody.unsent()
+    assert desk.idle() == Continuation("chat-1", tip)
+    (entry,) = desk.entries
+    assert entry == Entry("chat-1", "connect", None, due=desk.house.clock() + TTL + SLACK)
+    desk.custody.end()
+    assert desk.entries == [entry]
+    assert desk.house.work == []
+
+
+@pytest.mark.parametrize(
+    "desk",
+    [Desk(), Desk(passing=True), Desk(replace(TURN, conversation_id="chat-9")), Desk(replace(TURN, keep=True))],
+    ids=["new", "a background call", "the client's own", "to be kept"],
+)
+def test_a_turn_that_was_not_sent_in_no_idle_conversation_leaves_nothing(desk: Desk) -> None:
+    """There is nothing to give back, and nothing to delete."""
+    desk.custody.unsent()
+    desk.custody.end()
+    assert [desk.entries, desk.idle(), desk.house.work] == [[], None, []]
 
 
 # --- What goes into the next turn's recognition ------------------------------------------------------------

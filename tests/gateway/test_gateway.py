@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -9,11 +10,25 @@ import pytest
 
 from app.accounts.credentials import Credential
 from app.accounts.pool import Limits
+from app.attachments.download import Download
+from app.attachments.intake import in_memory
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Failed, Finished, Opened, Served, Source, TextDelta, ThinkingDelta, Usage
-from app.chat.request import ChatRequest, Continuation, Effort
+from app.chat.events import (
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    PromptMoved,
+    Served,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from app.chat.request import ChatRequest, Continuation, Effort, Message
 from app.errors import (
     AccountRestricted,
+    AttachmentRefused,
     ClientGone,
     ConversationNotFound,
     GatewayError,
@@ -28,27 +43,45 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from app.gateway.gateway import STOP_PAUSES
+from app.gateway.attempt import STOP_PAUSES
 from app.kimi.client import KimiClient
 from app.kimi.http import HttpRequest
 from app.kimi.sites import Sites
+from app.kimi.turn import Turn
 from config.models import ModelEntry
-from tests.fakes import TRAILER, FakeExchange, FakeKimi, FakeTransport, Reply, Streamed, frame, json_answer
+from tests.fakes import (
+    TRAILER,
+    FakeDownloads,
+    FakeExchange,
+    FakeKimi,
+    FakeTransport,
+    Reply,
+    Streamed,
+    frame,
+    json_answer,
+)
 from tests.gateway.houses import (
     ANN,
     BOB,
     EVE,
     MODELS,
+    PNG,
     House,
     answering,
     ask,
     error_of,
     failing,
+    inline,
+    picture,
     refreshable,
+    remote,
     said,
+    showing,
+    stored,
     text_of,
     user,
 )
+from tests.state.stores import FakeStore
 
 SWITCHING = [TokenExpired, AccountRestricted, RateLimitExceeded, SecondStreamRefused, UpstreamBusy]
 SOURCE = Source("https://a.example/", "A")
@@ -293,6 +326,245 @@ def test_a_conversation_s_own_account_tells_why_it_cannot_go_on() -> None:
     house.answer(BOB, request=ask(keep=True))
     assert isinstance(error_of(house.answer(ANN, BOB, request=ask(conversation_id="chat-7"))), UpstreamBusy)
     assert len(kimi.accounts) == 2
+
+
+# --- Attachments -------------------------------------------------------------------------------------------
+
+
+def asking(*messages: Message, **changes: object) -> ChatRequest:
+    """A request of these messages."""
+    return replace(ChatRequest("kimi", messages), **changes)  # type: ignore[arg-type] # fields by their names
+
+
+def keep(house: House, *accounts: Credential, data: bytes = b"abc") -> str:
+    """Upload a file by itself; give its id."""
+    content = in_memory(data, hashlib.sha256(data).hexdigest(), "a.txt", None, limit=99)
+    return house.files.store(accounts, content, "user_data", Cancellation()).file_id
+
+
+def test_a_picture_is_sent_once_in_a_conversation_that_goes_on() -> None:
+    """Its client sends it with every turn."""
+    kimi = FakeKimi(answering(), answering("more"), answering("well"))
+    house = House(kimi)
+    first = showing("What is this?", picture())
+    house.answer(request=asking(first))
+    house.answer(request=asking(first, said("hello"), user("and?")))
+    house.answer(request=asking(first, said("hello"), user("and?"), said("more"), user("so?")))
+    assert kimi.turns == [Turn("What is this?", ("kimi-1",)), Turn("and?"), Turn("so?")]
+    assert kimi.continued == [None, *[Continuation("chat-1", "message-1")] * 2]
+    assert [house.storage.uploads, len(house.storage.waits)] == [1, 1]
+
+
+def test_a_url_of_an_earlier_turn_is_not_fetched_in_a_conversation_that_goes_on() -> None:
+    """It may be gone meanwhile."""
+    kimi = FakeKimi(answering(), answering("more"))
+    pages: dict[str, bytes | GatewayError] = {"https://a.example/": b"a"}
+    house = House(kimi, downloads=FakeDownloads(pages))
+    first = showing("What is this?", remote("https://a.example/"))
+    house.answer(request=asking(first))
+    pages["https://a.example/"] = AttachmentRefused("gone")
+    assert text_of(house.answer(request=asking(first, said("hello"), user("and?")))) == "more"
+    assert house.downloads.fetched == ["https://a.example/"]
+
+
+def test_a_history_with_other_attachments_is_another_history() -> None:
+    """It is merged, with what it holds."""
+    kimi = FakeKimi(answering(), answering("more", "chat-2"))
+    house = House(kimi)
+    house.answer(request=asking(showing("What is this?", picture(1))))
+    house.answer(request=asking(showing("What is this?", picture(2)), said("hello"), user("and?")))
+    assert [kimi.continued, kimi.turns[1].files] == [[None, None], ("kimi-2",)]
+
+
+def test_all_attachments_of_a_history_count_when_it_is_merged() -> None:
+    """In their order."""
+    kimi = FakeKimi(answering())
+    house = House(kimi)
+    house.answer(
+        request=asking(
+            showing("a", picture(1)), said("b"), showing("c", picture(2)), said("d"), showing("e", picture(1))
+        )
+    )
+    kept = [house.storage.kept[file_id].data for file_id in kimi.turns[0].files]
+    assert kept == [PNG + b"1", PNG + b"2"]
+
+
+def test_of_a_conversation_that_the_client_names_only_new_attachments_count() -> None:
+    """It has the others."""
+    kimi = FakeKimi(answering(chat="chat-9"))
+    house = House(kimi)
+    messages = (showing("a", picture(1)), said("b"), showing("c", picture(2)))
+    house.answer(request=asking(*messages, conversation_id="chat-9"))
+    assert [kept.data for kept in house.storage.kept.values()] == [PNG + b"2"]
+
+
+@pytest.mark.parametrize("order", [(ANN, BOB, EVE), (EVE, BOB, ANN)])
+def test_a_file_is_used_by_the_account_that_holds_it(order: tuple[Credential, ...]) -> None:
+    """Whose turn it is does not matter."""
+    kimi = FakeKimi(*(answering() for _ in range(3)))
+    house = House(kimi, ttl=0.0)
+    request = asking(showing("a", stored(keep(house, BOB))))
+    for _ in range(3):
+        house.clock.advance(1)
+        house.answer(*order, request=request)
+    assert tokens_of(kimi) == [BOB.token] * 3
+    assert {turn.files for turn in kimi.turns} == {("kimi-1",)}
+
+
+def test_an_account_that_holds_a_file_tells_why_it_cannot_serve() -> None:
+    """No other one is asked: it does not have the file."""
+    kimi = FakeKimi(failing(RateLimitExceeded("no", retry_after=70)), answering())
+    house = House(kimi)
+    request = asking(showing("a", stored(keep(house, BOB))))
+    for _ in range(2):
+        error = error_of(house.answer(ANN, BOB, request=request))
+        assert [type(error), error.retry_after] == [RateLimitExceeded, 70]
+    assert tokens_of(kimi) == [BOB.token]
+
+
+def test_a_conversation_stays_idle_when_a_file_is_with_another_account() -> None:
+    """The history goes to the file."""
+    kimi = FakeKimi(answering(), answering("second", "chat-2"), answering("more"))
+    house = House(kimi)
+    house.answer(ANN, request=TURN)
+    house.answer(ANN, BOB, request=asking(user("hi"), said("hello"), showing("and?", stored(keep(house, BOB)))))
+    house.answer(ANN, request=asking(user("hi"), said("hello"), user("well?")))
+    assert tokens_of(kimi) == [ANN.token, BOB.token, ANN.token]
+    assert kimi.continued == [None, None, Continuation("chat-1", "message-1")]
+
+
+def test_a_file_of_an_earlier_turn_is_not_asked_of_an_account_that_has_it_not() -> None:
+    """The account that holds the conversation, and the file, cannot serve: what it says is the answer."""
+    kimi = FakeKimi(answering(), failing(UpstreamBusy("no")), answering("second", "chat-2"))
+    house = House(kimi)
+    first = showing("What is this?", stored(keep(house, ANN)))
+    house.answer(ANN, BOB, request=asking(first))
+    error = error_of(house.answer(ANN, BOB, request=asking(first, said("hello"), user("and?"))))
+    assert [type(error), tokens_of(kimi)] == [UpstreamBusy, [ANN.token, ANN.token]]
+    assert len(house.files.records((ANN,))) == 1
+
+
+def test_a_file_of_an_earlier_turn_is_not_asked_of_another_account_while_its_own_is_left_alone() -> None:
+    """The same when the account is not asked at all."""
+    kimi = FakeKimi(answering(), failing(UpstreamBusy("no")), answering("second", "chat-2"))
+    house = House(kimi)
+    first = showing("What is this?", stored(keep(house, ANN)))
+    house.answer(ANN, BOB, request=asking(first))
+    house.answer(ANN)
+    error = error_of(house.answer(ANN, BOB, request=asking(first, said("hello"), user("and?"))))
+    assert [type(error), tokens_of(kimi)] == [UpstreamBusy, [ANN.token, ANN.token]]
+
+
+def test_a_file_of_another_account_than_that_of_an_earlier_turn_is_refused() -> None:
+    """The new one would go to its own account, which then lacks the other; the conversation stays where it was."""
+    kimi = FakeKimi(answering(), answering("more"))
+    house = House(kimi)
+    first = showing("What is this?", stored(keep(house, ANN), place="messages.0.content.1"))
+    house.answer(ANN, BOB, request=asking(first))
+    second = showing("And this?", stored(keep(house, BOB), place="messages.2.content.1"))
+    error = error_of(house.answer(ANN, BOB, request=asking(first, said("hello"), second)))
+    assert [type(error), error.param] == [AttachmentRefused, "messages.0.content.1"]
+    assert text_of(house.answer(ANN, BOB, request=asking(first, said("hello"), user("and?")))) == "more"
+    assert kimi.continued == [None, Continuation("chat-1", "message-1")]
+
+
+def test_a_file_of_an_earlier_turn_may_be_gone_in_a_conversation_that_goes_on() -> None:
+    """Kimi has seen it; its client has cleaned up."""
+    kimi = FakeKimi(answering(), answering("more"))
+    house = House(kimi)
+    file_id = keep(house, ANN)
+    first = showing("What is this?", stored(file_id))
+    house.answer(ANN, BOB, request=asking(first))
+    house.files.remove((ANN,), file_id)
+    assert text_of(house.answer(ANN, BOB, request=asking(first, said("hello"), user("and?")))) == "more"
+    assert kimi.continued == [None, Continuation("chat-1", "message-1")]
+
+
+@pytest.mark.parametrize("held", [0, 3])
+def test_many_files_in_a_history_cost_few_looks(held: int) -> None:
+    """Anybody can write a history that names a hundred thousand, and nothing limits what a conversation has heard."""
+    store = FakeStore()
+    house = House(FakeKimi(answering(chat="chat-9")), store=store)
+    known = [keep(house, ANN, data=b"%d" % number) for number in range(held)]
+    named = [stored(file_id) for file_id in [*known, *(f"file-{number}" for number in range(1000))]]
+    store.calls.clear()
+    house.answer(ANN, BOB, request=asking(showing("a", *named), said("b"), user("c"), conversation_id="chat-9"))
+    assert store.calls.count("members") < 100
+
+
+@pytest.mark.parametrize("tokens", [(ANN, refreshable("ann")), (refreshable("ann"), ANN)])
+def test_of_two_tokens_of_an_account_the_one_serves_that_reaches_the_file(tokens: tuple[Credential, ...]) -> None:
+    """The other one's protocol knows nothing of it, and must not have it forgotten."""
+    kimi = FakeKimi(*(answering() for _ in range(3)))
+    house = House(kimi, protocol="rest", ttl=0.0)
+    file_id = keep(house, refreshable("ann"))
+    for _ in range(3):
+        house.clock.advance(1)
+        assert text_of(house.answer(*tokens, request=asking(showing("a", stored(file_id))))) == "hello"
+    assert [account.protocol for account in kimi.accounts] == ["rest"] * 3
+
+
+def test_a_conversation_that_is_named_and_a_file_of_another_account_do_not_go_together() -> None:
+    """The file's account is asked, and knows no such conversation."""
+    kimi = FakeKimi(answering(chat="chat-7"), failing(ConversationNotFound("no")))
+    house = House(kimi)
+    house.answer(ANN, request=ask(keep=True))
+    request = asking(showing("a", stored(keep(house, BOB))), conversation_id="chat-7")
+    assert isinstance(error_of(house.answer(ANN, BOB, request=request)), ConversationNotFound)
+    assert tokens_of(kimi) == [ANN.token, BOB.token]
+
+
+def test_a_file_that_a_named_conversation_has_heard_of_does_not_matter() -> None:
+    """It is not sent again, so the conversation's own account serves."""
+    kimi = FakeKimi(answering(chat="chat-7"), answering("more"))
+    house = House(kimi)
+    house.answer(ANN, request=ask(keep=True))
+    heard = showing("a", stored(keep(house, BOB)))
+    request = asking(heard, said("b"), user("c"), conversation_id="chat-7")
+    assert text_of(house.answer(ANN, BOB, request=request)) == "more"
+    assert tokens_of(kimi) == [ANN.token, ANN.token]
+
+
+def test_no_account_is_taken_while_urls_are_fetched() -> None:
+    """A slow server is no reason to keep others waiting."""
+    taken: list[int] = []
+
+    class Looking(FakeDownloads):
+        def fetch(self, url: str, cancellation: Cancellation) -> Download:
+            taken.append(house.streams())
+            return super().fetch(url, cancellation)
+
+    house = House(FakeKimi(answering()), downloads=Looking({"https://a.example/": b"a"}))
+    house.answer(request=asking(showing("a", remote("https://a.example/"))))
+    assert taken == [0]
+
+
+def test_a_bad_attachment_costs_no_account_anything() -> None:
+    """None is taken, none is left alone."""
+    kimi = FakeKimi(answering())
+    house = House(kimi)
+    error = error_of(house.answer(refreshable(), request=asking(showing("a", inline(b"")))))
+    assert [type(error), house.refreshed, house.streams(refreshable())] == [AttachmentRefused, [], 0]
+    assert text_of(house.answer(refreshable())) == "hello"
+
+
+def test_that_a_prompt_is_moved_is_passed_on_at_once() -> None:
+    """Before an account is waited for or has answered, and before anything that is held."""
+    kimi = FakeKimi(answering())
+    house = House(kimi, max_prompt=5)
+    answer = house.gateway.answer(asking(user("longer")), (ANN,), Cancellation())
+    assert [next(answer), house.streams(), kimi.turns] == [[PromptMoved()], 0, []]
+    assert [type(event) for event in next(answer)] == [Served, Opened, TextDelta]
+
+
+def test_that_a_prompt_is_moved_is_told_once_over_all_accounts() -> None:
+    """It stands in the headers."""
+    kimi = FakeKimi(failing(UpstreamBusy("no")), answering("second"))
+    house = House(kimi, max_prompt=5)
+    events = house.answer(ANN, BOB, request=asking(user("longer")))
+    assert [events.count(PromptMoved()), text_of(events)] == [1, "second"]
+    owners = [[house.storage.kept[file_id].account.token for file_id in turn.files] for turn in kimi.turns]
+    assert owners == [[ANN.token], [BOB.token]]
 
 
 # --- Access tokens -----------------------------------------------------------------------------------------
@@ -637,6 +909,12 @@ def over(transport: FakeTransport) -> KimiClient:
     return KimiClient(transport=transport, sites=Sites(legacy="https://legacy.example"), models=MODELS)
 
 
+def body_of(request: HttpRequest) -> bytes:
+    """What was sent, if it was no file."""
+    assert isinstance(request.body, bytes)
+    return request.body
+
+
 def site(*chats: Reply) -> FakeTransport:
     """A site of the Connect protocol that answers one Chat after the other like this, and all other calls with {}."""
     replies = iter(chats)
@@ -658,7 +936,7 @@ def test_a_next_turn_is_one_call_with_the_new_text_only() -> None:
     house.answer(request=TURN)
     house.answer(request=replace(TURN, messages=(user("hi"), said("hi"), user("and?"))))
     assert transport.calls == ["GetAvailableModels", "Chat", "Chat"]
-    body = transport.requests[-1].body or b""
+    body = body_of(transport.requests[-1])
     assert b"and?" in body
     assert b"<message" not in body
 
@@ -671,8 +949,8 @@ def test_an_access_token_that_is_refused_in_a_known_conversation_is_renewed() ->
     house.answer(account, request=TURN)
     assert text_of(house.answer(account, request=replace(TURN, messages=(user("hi"), said("hi"), user("?"))))) == "hi"
     first, *others = (request for request in transport.requests if request.url.endswith("/Chat"))
-    assert b"message-1" not in (first.body or b"")
-    assert all(b"message-1" in (other.body or b"") for other in others)
+    assert b"message-1" not in body_of(first)
+    assert all(b"message-1" in body_of(other) for other in others)
     assert [other.headers["Authorization"] for other in others] == ["Bearer access-1", "Bearer access-2"]
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from config.models import load_models
-from emulator.client import EmulatorControl, start
+from emulator.client import AccountTokens, EmulatorControl, start
 from scripts.serving import ROOT, Server, serving
 
 READMES = ("README.md", "README.zh.md")
 BASE = "http://127.0.0.1:8000"
+PDF = b"%PDF-1.7\n" + bytes(range(256)) * 20
+PHOTO = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 20
 
 
 def text_of(readme: str) -> str:
@@ -40,6 +46,44 @@ def environment_names() -> set[str]:
     return set(re.findall(r"^#?\s*([A-Z][A-Z_]+)=", example, re.MULTILINE))
 
 
+def run_curl(command: str, account: AccountTokens, gateway: Server) -> str:
+    """What a curl command of the README prints."""
+    if not shutil.which("curl") and "CI" not in os.environ:
+        pytest.skip("there is no curl here; .ci/run installs it")
+    command = command.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+
+
+def digest(data: bytes) -> str:
+    """What the emulator tells bytes by."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def held(kimi: EmulatorControl, account: AccountTokens) -> list[tuple[object, str, int]]:
+    """The files of an account on Kimi's side: name, digest, and in how many turns they were used."""
+    return [(item["name"], item["sha256"], item["used"]) for item in kimi.files() if item["account"] == account.name]
+
+
+@contextmanager
+def site(content: bytes) -> Iterator[str]:
+    """A web site that has one document under every path."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture(scope="module")
 def kimi() -> Iterator[EmulatorControl]:
     """An emulator of Kimi."""
@@ -50,7 +94,8 @@ def kimi() -> Iterator[EmulatorControl]:
 @pytest.fixture(scope="module")
 def gateway(kimi: EmulatorControl) -> Iterator[Server]:
     """The service on it."""
-    with serving({"KIMI_WEB_URL": kimi.base_url, "KIMI_AUTH_URL": kimi.base_url}) as server:
+    hosts = {"KIMI_WEB_URL": kimi.base_url, "KIMI_AUTH_URL": kimi.base_url}
+    with serving({**hosts, "DOWNLOAD_ALLOW_CIDRS": "127.0.0.0/8"}) as server:
         yield server
 
 
@@ -96,7 +141,7 @@ def test_python_example_prints_an_answer(readme: str, kimi: EmulatorControl, gat
     """The client example prints the streamed answer."""
     account = kimi.account()
     kimi.plan({"text": "A streamed answer."}, account=account.name)
-    (program,) = blocks(readme, "python")
+    program, _ = blocks(readme, "python")
     program = program.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -110,14 +155,43 @@ def test_curl_example_gets_an_answer(readme: str, kimi: EmulatorControl, gateway
     """The curl example gets a whole answer."""
     account = kimi.account()
     kimi.plan({"text": "A whole answer."}, account=account.name)
-    (command,) = (block for block in blocks(readme, "sh") if block.startswith("curl "))
-    command = command.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
-    if not shutil.which("curl") and "CI" not in os.environ:
-        pytest.skip("there is no curl here; .ci/run installs it")
+    command, _ = (block for block in blocks(readme, "sh") if block.startswith("curl "))
 
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert '"content":"A whole answer."' in run_curl(command, account, gateway)
 
-    assert '"content":"A whole answer."' in done.stdout
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("readme", READMES)
+def test_python_example_sends_a_report_and_a_photo(
+    readme: str, kimi: EmulatorControl, gateway: Server, tmp_path: Path
+) -> None:
+    """The example uploads a PDF and a photo that lie beside it; both reach Kimi as they are."""
+    account = kimi.account()
+    kimi.plan({"text": "It does."}, account=account.name)
+    (tmp_path / "report.pdf").write_bytes(PDF)
+    (tmp_path / "photo.jpg").write_bytes(PHOTO)
+    _, program = blocks(readme, "python")
+    program = program.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("It does.\n", "")
+    assert held(kimi, account) == [("report.pdf", digest(PDF), 1), (f"image-{digest(PHOTO)[:8]}.jpg", digest(PHOTO), 1)]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("readme", READMES)
+def test_curl_example_sends_a_document_by_its_url(readme: str, kimi: EmulatorControl, gateway: Server) -> None:
+    """The example has the gateway fetch a PDF from where its URL leads."""
+    account = kimi.account()
+    kimi.plan({"text": "In short: yes."}, account=account.name)
+    _, command = (block for block in blocks(readme, "sh") if block.startswith("curl "))
+
+    with site(PDF) as address:
+        said = run_curl(command.replace("https://example.com", address), account, gateway)
+
+    assert '"content":"In short: yes."' in said
+    assert held(kimi, account) == [("report.pdf", digest(PDF), 1)]
 
 
 @pytest.mark.e2e

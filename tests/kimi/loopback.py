@@ -21,20 +21,28 @@ class Peer:
 
     def request(self) -> tuple[str, bytes]:
         """The head and the body of the next request; ("", b"") when the client has left."""
+        if not (head := self.head()):
+            return "", b""
+        return head, b"".join(self.pieces(length_of(head)))
+
+    def head(self) -> str:
+        """The head of the next request, "" when the client has left; its body waits to be read."""
         while b"\r\n\r\n" not in self._buffer:
             if not (data := self._connection.recv(65_536)):
-                return "", b""
+                return ""
             self._buffer += data
-        head, _, rest = self._buffer.partition(b"\r\n\r\n")
-        length = 0
-        for line in head.decode("latin-1").split("\r\n"):
-            name, _, value = line.partition(":")
-            if name.lower() == "content-length":
-                length = int(value)
-        while len(rest) < length:
-            rest += self._connection.recv(65_536)
-        self._buffer = rest[length:]
-        return head.decode("latin-1"), rest[:length]
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        return head.decode("latin-1")
+
+    def pieces(self, length: int) -> Iterator[bytes]:
+        """So many bytes of a body as they come; fewer when the client leaves before."""
+        while length > 0:
+            data = self._buffer or self._connection.recv(65_536)
+            if not data:
+                return
+            piece, self._buffer = data[:length], data[length:]
+            length -= len(piece)
+            yield piece
 
     def send(self, data: bytes) -> None:
         """Write to the client."""
@@ -51,6 +59,15 @@ class Peer:
             return self._connection.recv(1) == b""
         except ConnectionError:
             return True
+
+
+def length_of(head: str) -> int:
+    """The Content-Length that a head names, 0 if it names none."""
+    for line in head.split("\r\n"):
+        name, _, value = line.partition(":")
+        if name.lower() == "content-length":
+            return int(value)
+    return 0
 
 
 Script = Callable[[Peer], None]

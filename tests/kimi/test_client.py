@@ -24,8 +24,10 @@ from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.quota import Quota
 from app.kimi.refresh import TokenPair
 from app.kimi.sites import Sites
+from app.kimi.turn import Turn
 from config.models import ModelEntry, load_models
 from tests.fakes import JSON, TRAILER, FakeTransport, Reply, Streamed, frame, json_answer
+from tests.kimi.bodies import body_of
 
 REFUSED = HttpAnswer(401, JSON, b"{}")
 AWAY = UpstreamUnreachable("no connection")
@@ -309,40 +311,72 @@ def test_deleting_nothing_asks_nothing(protocol: str) -> None:
 
 # --- Opening -------------------------------------------------------------------------------------------------
 
-HISTORY = (Message.of(Role.USER, "one"), Message.of(Role.ASSISTANT, "two"), Message.of(Role.USER, "https://a.example"))
+REQUEST = ChatRequest("kimi", (Message.of(Role.USER, "never"),))
+TURN = Turn("the turn", ("file-1", "file-2"))
 
 
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 def test_opening_an_answer_sends_nothing(protocol: str) -> None:
     """Its events do."""
     transport = FakeTransport(lambda _: DOWN)
-    client(transport).open(ChatRequest("kimi", HISTORY), Account("token", protocol=protocol), lambda: ())
+    client(transport).open(REQUEST, TURN, Account("token", protocol=protocol), lambda: ())
     assert transport.requests == []
 
 
-@pytest.mark.parametrize(("continues", "told"), [(None, True), (Continuation("chat-9", "tip"), False)])
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
-def test_a_conversation_is_told_only_what_it_has_not_heard(
-    protocol: str, continues: Continuation | None, *, told: bool
-) -> None:
-    """Kimi keeps the history of its own; links are wrapped for the legacy site."""
+def opened(protocol: str, request: ChatRequest, continues: Continuation | None = None) -> HttpRequest:
+    """The request for a stream that opening an answer and reading it comes to."""
     stream = Streamed([frame({"block": {"id": "1", "text": {"content": "hi"}}}), TRAILER])
     transport = FakeTransport(
-        lambda r: stream if "tream" in r.url or r.url.endswith("/Chat") else json_answer({"id": "c"})
+        lambda r: stream if "tream" in r.url or r.url.endswith("/Chat") else json_answer({"id": "chat-1"})
     )
     account = Account("token", protocol=protocol)
-    exchange = client(transport).open(ChatRequest("kimi", HISTORY), account, lambda: (), continues)
-    list(exchange.events(Cancellation()))
-    asked = (transport.requests[-1].body or b"").decode()
-    assert ("two" in asked) is told
-    assert ("<url" in json.dumps(asked)) is (protocol == "rest")
-    assert ("chat-9" in transport.requests[-1].url + asked) is not told
+    list(client(transport).open(request, TURN, account, lambda: (), continues).events(Cancellation()))
+    return transport.requests[-1]
 
 
-def test_where_a_turn_goes_on_is_not_read_from_the_request() -> None:
+@pytest.mark.parametrize("continues", [None, Continuation("chat-9", "tip")], ids=["new", "continued"])
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_the_turn_is_what_is_said(protocol: str, continues: Continuation | None) -> None:
+    """Its text and its files, and nothing of the request's own messages; whoever composed it knows what is new."""
+    body = body_of(opened(protocol, REQUEST, continues))
+    asked = json.loads(body if protocol == "rest" else body[5:])
+    if protocol == "rest":
+        assert [asked["messages"], asked["refs"]] == [
+            [{"role": "user", "content": "the turn"}],
+            ["file-1", "file-2"],
+        ]
+    else:
+        text, *files = asked["message"]["blocks"]
+        assert text["text"] == {"content": "the turn"}
+        assert [block["file"]["id"] for block in files] == ["file-1", "file-2"]
+    assert b"never" not in body
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_where_a_turn_goes_on_is_not_read_from_the_request(protocol: str) -> None:
     """The gateway decides it: the request may name a conversation that it has replaced by a new one."""
-    transport = FakeTransport(lambda _: Streamed([TRAILER]))
-    request = ChatRequest("kimi", HISTORY, conversation_id="chat-9")
-    list(client(transport).open(request, Account("token"), lambda: ()).events(Cancellation()))
-    assert transport.calls == ["Chat"]
-    assert b"chat-9" not in (transport.requests[0].body or b"")
+    request = ChatRequest("kimi", REQUEST.messages, conversation_id="chat-8")
+    for continues, told in ((None, False), (Continuation("chat-9", "tip"), True)):
+        sent = opened(protocol, request, continues)
+        assert "chat-8" not in sent.url + body_of(sent).decode(errors="replace")
+        assert ("chat-9" in sent.url + body_of(sent).decode(errors="replace")) is told
+
+
+# --- Composing -----------------------------------------------------------------------------------------------
+
+HISTORY = (
+    Message.of(Role.SYSTEM, "Be brief."),
+    Message.of(Role.ASSISTANT, "two"),
+    Message.of(Role.USER, "https://a.example"),
+)
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_messages_are_composed_as_the_protocol_takes_them(protocol: str) -> None:
+    """One text; links are marked for the legacy site, which reads them only so."""
+    url = "https://a.example"
+    link = f'<url id="" type="url" status="" title="" wc="">{url}</url>' if protocol == "rest" else url
+    assert client(FakeTransport(lambda _: DOWN)).compose(HISTORY, protocol) == (
+        "<instructions>\nBe brief.\n</instructions>\n\n"
+        '<conversation>\n<message role="assistant">\ntwo\n</message>\n</conversation>\n\n' + link
+    )

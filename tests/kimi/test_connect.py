@@ -20,18 +20,21 @@ from app.kimi.connect import (
     rpc,
 )
 from app.kimi.http import HttpAnswer
+from app.kimi.turn import Turn
 from config.models import ModelEntry
 from tests.kimi.answers import json_answer, page
+from tests.kimi.bodies import body_of
 from tests.kimi.streams import capture
 
 SITE: Final = "https://www.kimi.example"
 PLAN: Final = ConnectPlan(scenario="SCENARIO_K2D5")
 
 
-def framed(plan: ConnectPlan = PLAN, continues: Continuation | None = None) -> dict[str, Any]:
+def framed(
+    plan: ConnectPlan = PLAN, continues: Continuation | None = None, files: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The JSON inside the one frame of a chat request."""
-    body = chat_request(SITE, "the-token", plan, "Hi 你好", continues).body
-    assert body is not None
+    body = body_of(chat_request(SITE, "the-token", plan, Turn("Hi 你好", files), continues))
     assert body[0] == 0
     assert int.from_bytes(body[1:5], "big") == len(body) - 5
     value: dict[str, Any] = json.loads(body[5:])
@@ -98,9 +101,35 @@ def test_chat_without_a_known_tip() -> None:
     assert "parent_id" not in body["message"]
 
 
+def test_files_stand_behind_the_text() -> None:
+    """Each as a block of its own that says it has been read, in their order."""
+    (captured,) = [row for row in capture("02") if row["step"] == "chat with file"]
+    text, file = captured["request"]["message"]["blocks"]
+    file_id = file["file"]["id"]
+    assert framed(files=(file_id, "file-2"))["message"]["blocks"] == [
+        {**text, "text": {"content": "Hi 你好"}},
+        file,
+        {"file": {"id": "file-2", "status": "PROCESS_STATUS_SUCCESS"}},
+    ]
+
+
+def test_files_change_nothing_else() -> None:
+    """The request is the same but for its blocks."""
+    plain, filed = framed(), framed(files=("file-1",))
+    filed["message"]["blocks"] = filed["message"]["blocks"][:1]
+    assert filed == plain
+
+
+def test_files_go_with_a_turn_of_a_conversation_too() -> None:
+    """Not only with its first."""
+    message = framed(continues=Continuation("chat-1", "message-1"), files=("file-1",))["message"]
+    assert message["parent_id"] == "message-1"
+    assert message["blocks"][1:] == [{"file": {"id": "file-1", "status": "PROCESS_STATUS_SUCCESS"}}]
+
+
 def test_chat_request_is_addressed() -> None:
     """A chat goes to the site's Chat call under these headers and no others."""
-    request = chat_request(SITE, "the-token", PLAN, "Hi", None)
+    request = chat_request(SITE, "the-token", PLAN, Turn("Hi"), None)
     assert (request.method, request.url) == (
         "POST",
         "https://www.kimi.example/apiv2/kimi.gateway.chat.v1.ChatService/Chat",
@@ -131,7 +160,7 @@ def test_unary_call() -> None:
 
 def test_requests_hide_the_token() -> None:
     """Neither the token nor the text stands in a request's repr."""
-    shown = repr(chat_request(SITE, "the-token", PLAN, "the text", None))
+    shown = repr(chat_request(SITE, "the-token", PLAN, Turn("the text"), None))
     assert "the-token" not in shown
     assert "the text" not in shown
 

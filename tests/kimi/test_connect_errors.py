@@ -22,7 +22,7 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from app.kimi.connect_errors import from_answer, from_object
+from app.kimi.connect_errors import from_answer, from_object, saying
 from app.kimi.http import HttpAnswer
 from tests.kimi.answers import json_answer, page
 from tests.kimi.streams import capture
@@ -191,3 +191,49 @@ def test_a_quota_is_full_again_when_kimi_says(error: dict[str, object]) -> None:
 def test_a_reset_that_cannot_be_read_is_not_told(resets: object) -> None:
     """A moment without its zone is none."""
     assert from_object(debugged("resource_exhausted", resetTime=resets)).resets_at is None
+
+
+# --- What an error says to people ---------------------------------------------------------------------------------
+
+LOCALISED: Final = {"localizedMessage": {"locale": "zh-CN", "message": "不支持"}}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "invalid_argument", "message": "不支持"},
+        debugged("invalid_argument", **LOCALISED),
+        debugged("invalid_argument", localized_message={"message": "不支持"}),
+        debugged("invalid_argument", message="不支持"),
+        {"code": "invalid_argument", "debug": LOCALISED},
+        {**debugged("invalid_argument", **LOCALISED), "message": "internal words"},
+        {"details": [{"debug": {"reason": "R"}}, {"debug": LOCALISED}], "message": "internal words"},
+        {"details": [{"debug": {"localizedMessage": {"message": " \x00"}}}], "message": "不支持"},
+    ],
+)
+def test_what_is_said_to_people_is_found(error: dict[str, object]) -> None:
+    """Wherever it stands, the details first, also within an `error`."""
+    assert saying(json_answer(error, 400)) == "不支持"
+    assert saying(json_answer({"error": error}, 400)) == "不支持"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json_answer({}),
+        json_answer(None),
+        json_answer([]),
+        json_answer({"error": "text", "message": 7, "details": 7}),
+        json_answer({"details": [None, {"debug": 7}, {"debug": {"localizedMessage": "text"}}]}),
+        page(400),
+        HttpAnswer(400, {}, b""),
+    ],
+)
+def test_an_error_may_say_nothing(answer: HttpAnswer) -> None:
+    """A page is not quoted."""
+    assert saying(answer) == ""
+
+
+def test_what_is_said_is_cut_and_printable() -> None:
+    """It is a stranger's text."""
+    assert saying(json_answer({"message": "a\r\nb\x00\u202e" + "x" * 1000})) == "a b" + "x" * 197

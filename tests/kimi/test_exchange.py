@@ -30,7 +30,9 @@ from app.kimi.connect import ConnectPlan
 from app.kimi.exchange import LINGER, MAX_CONTINUATIONS, Ask, ConnectExchange, Exchange, RestExchange
 from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.rest import RestPlan
+from app.kimi.turn import Turn
 from tests.fakes import EVENT_STREAM, TRAILER, FakeTransport, Reply, Streamed, frame, json_answer
+from tests.kimi.bodies import body_of
 
 SITE = "https://kimi.example"
 OPENED = frame({"chat": {"id": "chat-1"}})
@@ -68,7 +70,7 @@ TIP = Continuation("chat-9", "tip")
 def connect(respond: Respond | Reply, continues: Continuation | None = None) -> tuple[ConnectExchange, FakeTransport]:
     """An exchange over Connect; every call that is not scripted succeeds."""
     transport = scripted("/Chat", respond)
-    return ConnectExchange(transport, Ask("hi", SITE, "token", continues), ConnectPlan("SCENARIO_K3")), transport
+    return ConnectExchange(transport, Ask(Turn("hi"), SITE, "token", continues), ConnectPlan("SCENARIO_K3")), transport
 
 
 def rest(
@@ -76,7 +78,7 @@ def rest(
 ) -> tuple[RestExchange, FakeTransport]:
     """An exchange over the legacy protocol; every call that is not scripted succeeds."""
     transport = scripted("/stream", respond)
-    return RestExchange(transport, Ask("hi", SITE, "token", continues), plan or RestPlan()), transport
+    return RestExchange(transport, Ask(Turn("hi"), SITE, "token", continues), plan or RestPlan()), transport
 
 
 def scripted(stream: str, respond: Respond | Reply) -> FakeTransport:
@@ -120,7 +122,7 @@ def test_connect_answers_the_last_message_of_a_conversation() -> None:
     exchange, transport = connect(lambda r: stream if r.url.endswith("/Chat") else listed, CHAT)
     assert events_of(exchange)[-1] == Finished()
     assert transport.calls == ["ListMessages", "Chat"]
-    body = json.loads((transport.requests[1].body or b"")[5:])
+    body = json.loads(body_of(transport.requests[1])[5:])
     assert [body["chat_id"], body["message"]["parent_id"]] == ["chat-9", "tip"]
     assert exchange.conversation_id == "chat-9"
 
@@ -130,7 +132,7 @@ def test_connect_asks_for_no_message_that_is_told() -> None:
     exchange, transport = connect(Streamed([HELLO, TRAILER]), TIP)
     assert events_of(exchange)[-1] == Finished()
     assert transport.calls == ["Chat"]
-    body = json.loads((transport.requests[0].body or b"")[5:])
+    body = json.loads(body_of(transport.requests[0])[5:])
     assert [body["chat_id"], body["message"]["parent_id"]] == ["chat-9", "tip"]
 
 
@@ -139,7 +141,7 @@ def test_connect_goes_on_without_the_call_that_lists_messages() -> None:
     stream = Streamed([HELLO, TRAILER])
     exchange, transport = connect(lambda r: stream if r.url.endswith("/Chat") else HttpAnswer(404, {}, b""), CHAT)
     assert events_of(exchange)[-1] == Finished()
-    body = json.loads((transport.requests[1].body or b"")[5:])
+    body = json.loads(body_of(transport.requests[1])[5:])
     assert body["chat_id"] == "chat-9"
     assert "parent_id" not in body["message"]
 
@@ -306,7 +308,7 @@ def test_an_answer_at_the_output_limit_is_continued() -> None:
     bodies = iter([sse({"event": "req", "id": "seg"}, cmpl("hel"), {"event": "length"}, END), sse(cmpl("lo"), END)])
     exchange, transport = rest(lambda _: next(bodies), CHAT)
     assert events_of(exchange) == [Opened("chat-9"), TextDelta("hel"), TextDelta("lo"), Finished()]
-    assert [json.loads(r.body or b"").get("segment_id") for r in transport.requests] == [None, "seg"]
+    assert [json.loads(body_of(r)).get("segment_id") for r in transport.requests] == [None, "seg"]
 
 
 def test_an_answer_is_not_continued_for_ever() -> None:
@@ -458,4 +460,4 @@ def test_nothing_is_sent_for_a_client_that_has_left(
 
 def test_an_ask_shows_neither_text_nor_token() -> None:
     """Its repr may end up in a log."""
-    assert "secret" not in repr(Ask("secret", SITE, "secret"))
+    assert "secret" not in repr(Ask(Turn("secret"), SITE, "secret"))

@@ -45,6 +45,34 @@ def test_text(value: object, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("不支持的文件", "不支持的文件"),
+        ("  one\r\n\ttwo  \u2028three ", "one two three"),
+        ("a\x00b\u202ec\x1b[31md\u200be", "abc[31mde"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "x" * 200),
+        ("\x00" * 300 + "x", "x"),
+        ("\n \t", ""),
+        ("", ""),
+        (7, ""),
+        (None, ""),
+    ],
+)
+def test_saying(said: object, expected: str) -> None:
+    """A stranger's words are one printable line of a limited length."""
+    assert expected == json.saying({"a": {"message": said}}, "a", "message")
+
+
+@given(st.text())
+def test_any_text_may_be_said(said: str) -> None:
+    """What is passed on can stand in a sentence of ours."""
+    words = json.saying({"message": said}, "message")
+    assert words.isprintable()
+    assert len(words) <= json.SAYING == 200
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [({"a": {"b": [1, None]}}, [1, None]), ({"a": {"b": {}}}, []), ({"a": "text"}, []), ([], []), (None, [])],
 )

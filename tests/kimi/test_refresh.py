@@ -18,6 +18,7 @@ from app.errors import (
 from app.kimi.http import HttpAnswer
 from app.kimi.refresh import TokenPair, legacy_refresh_request, refresh_request, token_pair
 from tests.kimi.answers import json_answer, page
+from tests.kimi.bodies import body_of
 from tests.kimi.streams import capture
 
 
@@ -27,8 +28,7 @@ def test_request() -> None:
     request = refresh_request("https://auth.kimi.com", "the-token")
     assert (request.method, request.url) == (captured["method"], captured["url"])
     assert request.headers == {"Content-Type": "application/json", "connect-protocol-version": "1"}
-    assert request.body is not None
-    assert json.loads(request.body) == {**captured["request"], "refresh_token": "the-token"}
+    assert json.loads(body_of(request)) == {**captured["request"], "refresh_token": "the-token"}
 
 
 def test_legacy_request() -> None:

@@ -24,7 +24,9 @@ from app.errors import (
 from app.kimi import rest
 from app.kimi.http import HttpAnswer, HttpRequest
 from app.kimi.rest import RestDecoder, RestPlan
+from app.kimi.turn import Turn
 from tests.drip import drip, random_chunks
+from tests.kimi.bodies import body_of
 from tests.kimi.streams import Failure, Seen, capture, decode_legacy, ends, lines, run, text_of
 
 BASE: Final = "https://kimi.example"
@@ -67,7 +69,7 @@ def sent(request: HttpRequest) -> tuple[str, str, object]:
     assert request.headers["Origin"] == BASE
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["X-Msh-Platform"] == "web"
-    return request.method, request.url, None if request.body is None else json.loads(request.body)
+    return request.method, request.url, None if request.body is None else json.loads(body_of(request))
 
 
 def test_create_chat() -> None:
@@ -82,7 +84,7 @@ def test_create_chat() -> None:
 def test_completion() -> None:
     """A turn is one user message with the plan's switches."""
     plan = RestPlan(kimiplus_id="agent", model="k1", use_search=True, use_research=True, use_math=True)
-    request = rest.completion(BASE, TOKEN, plan, "c1", "Hi")
+    request = rest.completion(BASE, TOKEN, plan, "c1", Turn("Hi"))
     assert sent(request) == (
         "POST",
         "https://kimi.example/api/chat/c1/completion/stream",
@@ -103,7 +105,7 @@ def test_completion() -> None:
 
 def test_plain_completion() -> None:
     """A plan without words asks the plain model for nothing more."""
-    _, _, body = sent(rest.completion(BASE, TOKEN, RestPlan(), "c1", "Hi"))
+    _, _, body = sent(rest.completion(BASE, TOKEN, RestPlan(), "c1", Turn("Hi")))
     assert isinstance(body, dict)
     assert [body[name] for name in ("kimiplus_id", "model", "use_search", "use_research", "use_math")] == [
         "kimi",
@@ -112,6 +114,14 @@ def test_plain_completion() -> None:
         False,
         False,
     ]
+
+
+def test_files_of_a_turn_are_referred_to() -> None:
+    """By their ids, in their order; the rest of the request is the same."""
+    _, _, plain = sent(rest.completion(BASE, TOKEN, RestPlan(), "c1", Turn("Hi")))
+    _, _, filed = sent(rest.completion(BASE, TOKEN, RestPlan(), "c1", Turn("Hi", ("file-2", "file-1"))))
+    assert isinstance(plain, dict)
+    assert filed == {**plain, "refs": ["file-2", "file-1"]}
 
 
 def test_continuation() -> None:
@@ -138,7 +148,7 @@ def test_plain_calls() -> None:
 
 def test_requests_hide_the_token() -> None:
     """Neither the token nor the text stands in a request's repr."""
-    shown = repr(rest.completion(BASE, TOKEN, RestPlan(), "c1", "the text"))
+    shown = repr(rest.completion(BASE, TOKEN, RestPlan(), "c1", Turn("the text")))
     assert "the-token" not in shown
     assert "the text" not in shown
 

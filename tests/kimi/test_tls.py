@@ -17,7 +17,12 @@ EXPECTED = """\
 /stalls hello UpstreamTimeout
 /whole hello
 /broken UpstreamUnavailable
-connections 4
+/file 200 20971520
+/file 200 20971520
+/refused 413 no
+/unread ClientGone
+/file 200 20971520
+connections 7
 untrusted UpstreamUnreachable
 """
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
+import hashlib
+import io
+import random
 import socket
-import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-import requests
-import urllib3
 
 from app.chat.cancellation import Cancellation
-from app.errors import ClientGone, GatewayError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
+from app.errors import ClientGone, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
 from app.kimi import transport as module
-from app.kimi.http import HttpRequest
-from app.kimi.transport import Deadlines, HttpStream, Transport, mapped
-from tests.kimi.loopback import CHUNKED, LAST_CHUNK, Loopback, Peer, Script, chunk, serving
+from app.kimi.http import FileBody, HttpAnswer, HttpRequest
+from app.kimi.transport import Deadlines, HttpStream, Transport
+from tests.kimi.foreign import FOREIGN, name_of
+from tests.kimi.loopback import CHUNKED, LAST_CHUNK, Loopback, Peer, Script, chunk, length_of, serving
 
 AGENT = "agent/1"
 SOON = 5.0
@@ -394,9 +396,9 @@ def test_a_unary_call_has_a_deadline_of_its_own() -> None:
 # --- Cancellation ------------------------------------------------------------------------------------------
 
 
-def cancelled_soon(cancellation: Cancellation) -> threading.Timer:
+def cancelled_soon(cancellation: Cancellation, seconds: float = 0.05) -> threading.Timer:
     """Cancel a little later, from another thread."""
-    timer = threading.Timer(0.05, cancellation.cancel)
+    timer = threading.Timer(seconds, cancellation.cancel)
     timer.start()
     return timer
 
@@ -444,80 +446,217 @@ def test_a_cancellation_closes_the_connection() -> None:
             stream.read()
 
 
+# --- Files -------------------------------------------------------------------------------------------------
+
+MIB = 1024 * 1024
+LARGE = 20 * MIB
+"""More than the buffers of both ends of a connection hold."""
+
+CREATED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+TOO_LARGE = b"HTTP/1.1 413 X\r\nConnection: close\r\n"
+
+
+def file_request(server: Loopback, data: bytes, head: bytes = b"", tail: bytes = b"") -> HttpRequest:
+    """A request that sends a file."""
+    return HttpRequest("PUT", f"{server.url}/key", {}, FileBody(io.BytesIO(data), len(data), head, tail))
+
+
+def uploaded(script: Script, data: bytes, cancellation: Cancellation | None = None) -> HttpAnswer:
+    """What a server that follows the script answers to a file."""
+    with serving(script) as server:
+        return Transport(user_agent=AGENT).upload(file_request(server, data), cancellation or Cancellation())
+
+
+@pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 3 * MIB])
+def test_a_file_is_sent_between_its_frame(size: int) -> None:
+    """To the byte, with its length told before, and not in chunks."""
+    data = random.Random(size).randbytes(size)  # noqa: S311 # it is test data
+    seen: list[tuple[str, bytes]] = []
+
+    def script(peer: Peer) -> None:
+        seen.append(peer.request())
+        peer.send(CREATED)
+
+    with serving(script) as server:
+        request = file_request(server, data, b"<head>", b"<tail>")
+        answer = Transport(user_agent=AGENT).upload(request, Cancellation())
+    assert [answer.status, answer.body] == [200, b"hi"]
+    head, body = seen[0]
+    assert body == b"<head>" + data + b"<tail>"
+    assert f"Content-Length: {size + 12}" in head.split("\r\n")
+    assert "transfer-encoding" not in head.lower()
+    assert "expect" not in head.lower()
+
+
+def test_a_file_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    """It is read from the disk while it is sent."""
+    path, digests = tmp_path / "file", [hashlib.sha256(), hashlib.sha256()]
+    source = random.Random(1)  # noqa: S311 # it is test data
+    with path.open("wb") as written:
+        for _ in range(LARGE // MIB):
+            piece = source.randbytes(MIB)
+            digests[0].update(piece)
+            written.write(piece)
+
+    def script(peer: Peer) -> None:
+        for piece in peer.pieces(length_of(peer.head())):
+            digests[1].update(piece)
+        peer.send(CREATED)
+
+    with serving(script) as server, path.open("rb") as file:
+        request = HttpRequest("PUT", server.url, {}, FileBody(file, LARGE))
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            Transport(user_agent=AGENT).upload(request, Cancellation())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert digests[0].digest() == digests[1].digest()
+    assert peak - before < 4 * MIB
+
+
+def test_a_file_can_be_sent_again() -> None:
+    """As after its token was renewed: the second time from its beginning, over the same connection."""
+    bodies: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        while (request := peer.request())[0]:
+            bodies.append(request[1])
+            peer.send(CREATED)
+
+    transport = Transport(user_agent=AGENT)
+    with serving(script) as server:
+        request = file_request(server, b"x" * 100_000, b"<", b">")
+        for _ in range(2):
+            transport.upload(request, Cancellation())
+        assert server.connections == 1
+    assert bodies == [b"<" + b"x" * 100_000 + b">"] * 2
+
+
+@pytest.mark.parametrize("status", [200, 204, 401, 403, 413, 500])
+def test_any_status_answers_a_file(status: int) -> None:
+    """What it means is for the protocol to say."""
+    answer = f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\nX-A: b\r\n\r\n".encode()
+    found = uploaded(answering(answer), b"x")
+    assert [found.status, found.headers["x-a"], found.body] == [status, "b", b""]
+
+
+@pytest.mark.parametrize("end", [b"Content-Length: 2\r\n\r\nno", b"Content-Length: 0\r\n\r\n", b"\r\nno", b"\r\n"])
+def test_a_server_may_answer_before_it_has_read_the_file(end: bytes) -> None:
+    """And close at once, as servers do with what is too large: its answer counts, not the broken connection."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(TOO_LARGE + end)
+
+    assert uploaded(script, b"x" * LARGE).status == 413
+
+
+def test_a_server_that_closes_while_a_file_is_sent_gave_no_answer() -> None:
+    """Some of it may have been heard."""
+
+    def script(peer: Peer) -> None:
+        head = peer.head()
+        next(peer.pieces(length_of(head)))
+
+    with pytest.raises(UpstreamUnavailable) as caught:
+        uploaded(script, b"x" * LARGE)
+    assert type(caught.value) is UpstreamUnavailable
+    assert not caught.value.retryable
+
+
+def test_the_deadlines_of_an_answer_count_from_the_last_byte_of_a_file() -> None:
+    """A slow line does not use them up: here the file takes longer than all of them together."""
+
+    def script(peer: Peer) -> None:
+        head = peer.head()
+        time.sleep(0.9)
+        for _ in peer.pieces(length_of(head)):
+            pass
+        peer.send(CREATED)
+
+    transport = Transport(user_agent=AGENT, deadlines=Deadlines(first_byte=0.7, idle=0.7, total=0.7))
+    with serving(script) as server, transport.stream(file_request(server, b"x" * LARGE), Cancellation()) as stream:
+        assert rest_of(stream) == b"hi"
+
+
+@pytest.mark.parametrize("parts", [(), (CHUNKED,)], ids=["before the headers", "before the body"])
+def test_a_file_that_was_sent_is_not_answered_for_ever(parts: tuple[bytes, ...]) -> None:
+    """From its last byte the deadline runs."""
+    transport = Transport(user_agent=AGENT, deadlines=Deadlines(first_byte=0.2, idle=SOON, total=SOON))
+    began = time.monotonic()
+    with (
+        serving(waiting(*parts)) as server,
+        pytest.raises(UpstreamTimeout),
+        transport.stream(file_request(server, b"x" * MIB), Cancellation()) as stream,
+    ):
+        stream.read()
+    assert 0.1 <= time.monotonic() - began < 2
+
+
+def test_no_file_is_sent_after_a_cancellation() -> None:
+    """There is nobody to answer."""
+    gone = Cancellation()
+    gone.cancel()
+    with serving(answering()) as server:
+        with pytest.raises(ClientGone):
+            Transport(user_agent=AGENT).upload(file_request(server, b"x"), gone)
+        assert server.connections == 0
+
+
+def test_a_client_that_leaves_ends_the_sending_of_its_file() -> None:
+    """The rest is not sent, so nobody takes the half of it for a file."""
+    cancellation, received = Cancellation(), [0]
+    ended = threading.Event()
+
+    def script(peer: Peer) -> None:
+        try:
+            for piece in peer.pieces(length_of(peer.head())):
+                received[0] += len(piece)
+                if received[0] > MIB:
+                    cancellation.cancel()
+        finally:
+            ended.set()
+
+    with pytest.raises(ClientGone):
+        uploaded(script, b"x" * LARGE, cancellation)
+    assert ended.wait(SOON)
+    assert MIB < received[0] < LARGE
+
+
+def test_a_client_that_leaves_ends_the_wait_for_a_server_that_does_not_read() -> None:
+    """At once, as everywhere: the connection is full, and no byte leaves that could be counted."""
+    cancellation, left = Cancellation(), list[float]()
+    cancellation.on_cancel(lambda: left.append(time.monotonic()))
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        server.released.wait(2 * SOON)
+
+    with serving(script) as server:
+        timer = cancelled_soon(cancellation, 0.3)  # long after the buffers are full
+        with pytest.raises(ClientGone):
+            Transport(user_agent=AGENT).upload(file_request(server, b"x" * LARGE), cancellation)
+        assert time.monotonic() - left[0] < 1
+    timer.join()
+
+
+def test_a_client_that_leaves_ends_the_wait_for_the_answer_to_its_file() -> None:
+    """The file is there; nobody wants to know what it is called."""
+    cancellation = Cancellation()
+    timer = cancelled_soon(cancellation)
+    began = time.monotonic()
+    with pytest.raises(ClientGone):
+        uploaded(waiting(), b"x", cancellation)
+    assert time.monotonic() - began < 1
+    timer.join()
+
+
 # --- Foreign exceptions ------------------------------------------------------------------------------------
 
 
-def classes_of(*roots: type[BaseException]) -> list[type[BaseException]]:
-    """The roots and all classes below them that are known to this process."""
-    found: dict[type[BaseException], None] = {}
-    pending = list(roots)
-    while pending:
-        kind = pending.pop()
-        # urllib.request is not used here, and its errors cannot be made without a file.
-        if kind not in found and not issubclass(kind, Warning | GatewayError) and kind.__module__ != "urllib.error":
-            found[kind] = None
-            pending += kind.__subclasses__()
-    return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
-
-
-def exported(*modules: object) -> set[type[BaseException]]:
-    """The exception classes that modules export."""
-    return {
-        value
-        for exporting in modules
-        for value in vars(exporting).values()
-        if isinstance(value, type) and issubclass(value, Exception) and not issubclass(value, Warning)
-    }
-
-
-FOREIGN = classes_of(
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    http.client.HTTPException,
-    OSError,
-    *exported(requests.exceptions, urllib3.exceptions),
-)
-REQUEST = HttpRequest("GET", "https://www.kimi.com/secret?token=abc", {"Authorization": "Bearer abc"})
-
-
-def made(kind: type[BaseException]) -> Exception:
-    """An exception of this class; their constructors differ too much to be called."""
-    error = kind.__new__(kind)
-    error.args = ("Bearer abc",)
-    assert isinstance(error, Exception)
-    return error
-
-
-@pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: f"{kind.__module__}.{kind.__qualname__}")
-def test_every_foreign_exception_is_caught_and_mapped(kind: type[BaseException]) -> None:
-    """To one of ours, whose message names the host and nothing else."""
+@pytest.mark.parametrize("kind", FOREIGN, ids=name_of)
+def test_every_foreign_exception_is_caught(kind: type[BaseException]) -> None:
+    """None of them leaves this module as it is."""
     assert issubclass(kind, module._FOREIGN)
-    error = mapped(made(kind), REQUEST)
-    assert isinstance(error, UpstreamUnavailable | UpstreamTimeout)
-    assert "www.kimi.com" in error.message
-    assert "abc" not in error.message
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "retryable"),
-    [
-        (requests.ConnectTimeout(), UpstreamUnreachable, True),
-        (requests.ReadTimeout(), UpstreamTimeout, False),
-        (TimeoutError(), UpstreamTimeout, False),
-        (
-            requests.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError())),
-            UpstreamUnavailable,
-            False,
-        ),
-        (requests.exceptions.SSLError(), UpstreamUnavailable, False),
-        (requests.exceptions.SSLError(ssl.SSLCertVerificationError()), UpstreamUnreachable, False),
-        (ssl.SSLEOFError(), UpstreamUnavailable, False),
-        (requests.exceptions.InvalidURL(), UpstreamUnavailable, False),
-    ],
-)
-def test_only_what_was_never_sent_may_be_sent_again(
-    error: Exception, kind: type[GatewayError], *, retryable: bool
-) -> None:
-    """SDKs repeat what is retryable by themselves."""
-    ours = mapped(error, REQUEST)
-    assert [type(ours), ours.retryable] == [kind, retryable]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.request import ChatRequest, Message, Role, TextPart
-from app.kimi.turn import compose, merge, new_turn, wrap_links
+from app.chat.request import FilePart, Message, Role, Stored, TextPart, unheard
+from app.kimi.turn import MAX_REPEATED, PROMPT_FILE, Turn, inlined, merge, moved, wrap_links
 
 ROLES: Final = {"s": Role.SYSTEM, "u": Role.USER, "a": Role.ASSISTANT, "t": Role.TOOL}
 CONTINUE: Final = "Continue the assistant's last message from where it ends."
@@ -106,7 +107,6 @@ def test_instructions_only() -> None:
 def test_nothing() -> None:
     """No messages are no text."""
     assert merge([]) == ""
-    assert new_turn([]) == ""
 
 
 # --- Markers in what people write ---------------------------------------------------------------------------
@@ -168,14 +168,16 @@ def test_sections_are_ours(lines: list[tuple[str, str]]) -> None:
         (("u 1", "a 2", "t 21 degrees"), "21 degrees"),
     ],
 )
-def test_new_turn(lines: tuple[str, ...], expected: str) -> None:
+def test_what_is_new(lines: tuple[str, ...], expected: str) -> None:
     """Only what came after the last answer is sent to a conversation that knows the rest."""
-    assert expected == new_turn(history(*lines))
+    assert expected == merge(unheard(history(*lines)))
 
 
-def test_new_turn_after_an_answer() -> None:
+def test_nothing_new_after_an_answer() -> None:
     """If nothing came after the last answer, it is to be continued."""
-    assert new_turn(history("u Hi", "a Hello")).endswith(CONTINUE)
+    assert merge(unheard(history("u Hi", "a Hello"))) == (
+        f'<conversation>\n<message role="assistant">\nHello\n</message>\n</conversation>\n\n{CONTINUE}'
+    )
 
 
 # --- Links ------------------------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def test_links_of_the_person_only() -> None:
     assert WRAP.format("https://u.example") in merge(lines, wrap_urls=True)
     assert merge(lines, wrap_urls=True).count("<url ") == 1
     assert merge(lines).count("<url ") == 0
-    assert new_turn(lines, wrap_urls=True) == WRAP.format("https://u.example")
+    assert merge(lines[-1:], wrap_urls=True) == WRAP.format("https://u.example")
 
 
 # --- Cost --------------------------------------------------------------------------------------------------------
@@ -253,22 +255,114 @@ def test_long_histories_cost_in_proportion() -> None:
     assert fastest(lambda: merge(large, wrap_urls=True)) < 11 * base + 0.02
 
 
-HISTORY = (Message.of(Role.USER, "Old."), Message.of(Role.ASSISTANT, "Yes."), Message.of(Role.USER, "New."))
+# --- Attachments --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("continued", "text"), [(True, "New."), (False, merge(HISTORY))])
-@pytest.mark.parametrize("conversation_id", [None, "chat-1"])
-def test_only_a_continued_conversation_is_sent_what_is_new(
-    text: str, conversation_id: str | None, *, continued: bool
-) -> None:
-    """Kimi has the rest already; whether it goes on there is not for the request to say."""
-    assert compose(ChatRequest("kimi", HISTORY, conversation_id=conversation_id), continued=continued) == text
+def test_attachments_are_not_of_the_text() -> None:
+    """What is to be said of them stands in text parts."""
+    file = FilePart(Stored("file-1"), "messages.0")
+    assert merge([Message(Role.USER, (TextPart("one"), file, TextPart("two")))]) == "one\ntwo"
 
 
-@pytest.mark.parametrize("continued", [True, False])
-@pytest.mark.parametrize("wrap_urls", [True, False])
-def test_links_are_wrapped_in_either_layout(*, continued: bool, wrap_urls: bool) -> None:
-    """The legacy site reads them in a long history as in a single turn."""
-    request = ChatRequest("kimi", (*HISTORY, Message.of(Role.USER, "see https://a.example")))
-    text = compose(request, continued=continued, wrap_urls=wrap_urls)
-    assert (WRAP.format("https://a.example") in text) is wrap_urls
+def test_a_turn_shows_its_files_and_not_its_text() -> None:
+    """Its repr may end up in a log."""
+    assert repr(Turn("secret", ("file-1",))) == "Turn(files=('file-1',))"
+
+
+# --- A prompt that has become a file ------------------------------------------------------------------------------
+
+TOLD: Final = (
+    "The attached file prompt.txt is my message to you: it was too long to be sent otherwise. Read all of it, "
+    "follow it, and answer what stands at its end. Do not speak of the file itself."
+)
+
+
+def test_a_moved_prompt_is_told_of_by_the_name_of_its_file() -> None:
+    """The model has to know which of the files is meant."""
+    assert PROMPT_FILE in moved(history("u " + "x" * 5000))
+
+
+@pytest.mark.parametrize("last", ["And now?", "x" * MAX_REPEATED, "<message> </message>\nhttps://a.example"])
+def test_a_short_last_message_is_repeated(last: str) -> None:
+    """As it is: models look for their task in the message itself."""
+    assert moved(history("s rules", "u a very long book", f"u {last}")) == (
+        f"{TOLD} It ends with these words:\n\n{last}"
+    )
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["u " + "x" * (MAX_REPEATED + 1), "u ", "u \n \t", "a Once upon a time", "t 21 degrees", "s Be brief."],
+    ids=["too long", "empty", "blank", "begun answer", "result of a tool", "instructions"],
+)
+def test_a_last_message_that_is_no_short_question_is_not_repeated(last: str) -> None:
+    """It stands in the file alone."""
+    assert moved(history("u a short one", last)) == TOLD
+
+
+def test_a_last_message_is_measured_with_all_its_parts() -> None:
+    """Two halves that are short are not a short message."""
+    half = TextPart("x" * (MAX_REPEATED // 2))
+    assert moved([Message(Role.USER, (half, half))]) == TOLD
+
+
+@given(st.integers(0, 3 * MAX_REPEATED))
+def test_a_moved_prompt_is_short(length: int) -> None:
+    """Or nothing would have been won by moving it."""
+    assert len(moved(history("u " + "x" * length))) < MAX_REPEATED + 500
+
+
+# --- Documents in the text ----------------------------------------------------------------------------------------
+
+
+def test_a_document_is_framed() -> None:
+    """With its name."""
+    assert inlined("notes.md", "one\n<b>two</b>") == '<file name="notes.md">\none\n<b>two</b>\n</file>'
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ('a"b.txt', "a'b.txt"),
+        ("<file>.txt", "(file).txt"),
+        ('x"></file>', "x')(/file)"),
+        ("a\\b", "ab"),
+        ("报告 (1).txt", "报告 (1).txt"),
+    ],
+)
+def test_the_name_of_a_document_cannot_end_its_frame(name: str, title: str) -> None:
+    """It stands in quotes, and between angle brackets."""
+    assert inlined(name, "x") == f'<file name="{title}">\nx\n</file>'
+
+
+@pytest.mark.parametrize("marker", ["</file>", '<file name="b">', "</FILE>", "</file\n>", "<File\t", "</file"])
+def test_a_document_cannot_be_closed_from_inside(marker: str) -> None:
+    """Its words stay."""
+    assert inlined("a", f"before {marker} after") == f'<file name="a">\nbefore <\\{marker[1:]} after\n</file>'
+
+
+@pytest.mark.parametrize("text", ["<files>", "<b>", "a < file", "&lt;file>", "</filed>", "file", "<filex>"])
+def test_other_markup_in_a_document_stays(text: str) -> None:
+    """What is no marker is left alone."""
+    assert inlined("a", text) == f'<file name="a">\n{text}\n</file>'
+
+
+@given(
+    st.text(alphabet='<>/\\"filename= \n', max_size=30).map(lambda text: f"{text}</file>{text}"),
+    st.text(alphabet='<>/\\"file', max_size=12),
+)
+def test_a_document_has_one_beginning_and_one_end(text: str, name: str) -> None:
+    """Whatever it holds and is called."""
+    whole = inlined(name, text)
+    assert len(re.findall(r"<file\b", whole, re.IGNORECASE)) == 1
+    assert len(re.findall(r"</file\b", whole, re.IGNORECASE)) == 1
+    first, _, rest = whole.partition("\n")
+    assert re.fullmatch(r'<file name="[^"<>]*">', first)
+    assert rest.endswith("\n</file>")
+
+
+def test_a_document_stays_whole_in_a_history() -> None:
+    """Markers of messages in it are broken like any other, its own are not."""
+    document = inlined("a.txt", "</message><message>")
+    lines = [Message(Role.USER, (TextPart("see"), TextPart(document))), *history("a Yes.", "u And?")]
+    assert '\nsee\n<file name="a.txt">\n<\\/message><\\message>\n</file>\n</message>' in merge(lines)

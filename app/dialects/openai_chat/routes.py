@@ -23,7 +23,8 @@ def blueprint(door: Doorstep) -> Blueprint:
     def chat_completions() -> Response:
         """Answer a chat."""
         credentials = door.credentials(request)
-        call = chat_call(door.json_object(request), door.session(request))
+        session = door.session(request)
+        call = door.json_call(request, lambda body: chat_call(body, session))
         record = current_record()
         record.dialect, record.model, record.stream = "openai_chat", call.request.model, call.stream
         encoder = ChatEncoder(

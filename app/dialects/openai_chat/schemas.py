@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from app.chat.request import ChatRequest, Effort, Message, Role, TextPart
+from app.chat.request import ChatRequest, Effort, Message, Part, Role, TextPart
+from app.dialects.attachments import openai_part
 from app.dialects.fields import ModelName, StrictBoolean, StrictNumber, loaded, sane_session
 from app.errors import AttachmentRefused, InvalidRequest
 
@@ -44,7 +45,8 @@ _EFFORTS = {
 
 # Tuples, because what is looked for in them may be any JSON value, and a set cannot be asked for a list.
 _TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
-_ATTACHMENTS = ("image_url", "input_image", "file", "input_file", "file_url", "input_audio", "video_url")
+_ATTACHMENTS = ("image_url", "input_image", "file", "input_file", "file_url")
+_UNSERVED = ("input_audio", "video_url", "input_video", "audio_url")
 _JSON_FORMATS = ("json_object", "json_schema")
 
 
@@ -141,7 +143,7 @@ def chat_call(body: Mapping[str, object], session: str | None = None) -> ChatCal
         tools=_offered_tools(values.get("tools")),
         session=session or sane_session(values.get("prompt_cache_key")),
     )
-    if not any(message.text.strip() for message in request.messages):
+    if not any(message.text.strip() or message.files for message in request.messages):
         raise InvalidRequest("messages must hold some text.", param="messages")
     return ChatCall(
         request=request,
@@ -176,7 +178,7 @@ def _message(item: object, index: int) -> Message:
     return Message(role, _parts(item, role, f"{place}.content"))
 
 
-def _parts(item: Mapping[str, object], role: Role, place: str) -> tuple[TextPart, ...]:
+def _parts(item: Mapping[str, object], role: Role, place: str) -> tuple[Part, ...]:
     content = item.get("content")
     if isinstance(content, str):
         return (TextPart(content),)
@@ -187,13 +189,15 @@ def _parts(item: Mapping[str, object], role: Role, place: str) -> tuple[TextPart
     raise InvalidRequest(f"{place} must be a string or a list of parts.", param=place)
 
 
-def _part(part: object, place: str) -> TextPart:
+def _part(part: object, place: str) -> Part:
     kind = part.get("type") if isinstance(part, dict) else None
     if isinstance(part, dict) and kind in _TEXT_PARTS:
         text = part.get("text", part.get("refusal"))
         if isinstance(text, str):
             return TextPart(text)
         raise InvalidRequest(f"{place}.text must be a string.", param=f"{place}.text")
-    if kind in _ATTACHMENTS:
-        raise AttachmentRefused("Images and files are not served yet; send text.", param=place)
+    if isinstance(part, dict) and kind in _ATTACHMENTS:
+        return openai_part(part, place)
+    if kind in _UNSERVED:
+        raise AttachmentRefused("Kimi takes images and documents, no sound and no video.", param=place)
     raise InvalidRequest(f"{place} must be an object with a known type.", param=f"{place}.type")

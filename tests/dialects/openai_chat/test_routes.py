@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.accounts.credentials import parse_credentials
+from app.attachments.intake import Spool
 from app.chat.events import Failed, Finished, Opened, TextDelta
 from app.chat.request import Continuation, Message, Role
-from app.errors import RateLimitExceeded
+from app.errors import AttachmentRefused, RateLimitExceeded, RequestTooLarge
 from tests.dialects.houses import CLIENT, Front
-from tests.fakes import FakeExchange, FakeKimi
+from tests.fakes import FakeDownloads, FakeExchange, FakeKimi
 
 PATH = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "secret question"}]}
@@ -153,3 +155,112 @@ def test_the_log_line_tells_of_the_answer_without_content(caplog: pytest.LogCapt
     assert "secret question" not in everything
     assert "hello" not in everything
     assert CLIENT not in everything
+
+
+PNG = b"\x89PNG\r\n\x1a\n a picture"
+PDF = b"%PDF-1.7 a document"
+LINK = "https://files.example/report.pdf?signature=secret"
+
+
+def written(data: bytes, kind: str) -> str:
+    """Bytes as a data URL."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def asking(*parts: dict[str, Any]) -> list[dict[str, Any]]:
+    """A message with these parts."""
+    return [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, *parts]}]
+
+
+GOOD = {"type": "image_url", "image_url": {"url": written(PNG, "image/png")}}
+REPORT = {"type": "file", "file_url": {"url": LINK}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_attached_is_sent_along(*, stream: bool) -> None:
+    """A picture, a document behind a link, and text in base64: Kimi has them before it is asked."""
+    front = Front(FakeKimi(answering()), downloads=FakeDownloads({LINK: (PDF, "report.pdf", "text/html")}))
+    text = {"type": "file", "file": {"file_data": base64.b64encode(b"a,b\n").decode(), "filename": "table.csv"}}
+    response = post(front, stream=stream, messages=asking(GOOD, REPORT, text))
+    assert "hello" in response.text
+    (turn,) = front.kimi.turns
+    assert [front.storage.kept[file_id].data for file_id in turn.files] == [PNG, PDF, b"a,b\n"]
+    kinds = [(kept.name, kept.media_type) for kept in map(front.storage.kept.__getitem__, turn.files)]
+    assert kinds[1:] == [("report.pdf", "application/pdf"), ("table.csv", "text/csv")]
+    assert kinds[0][1] == "image/png"
+    assert "What is this?" in turn.text
+
+
+@pytest.mark.parametrize(
+    ("part", "code", "status"),
+    [
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,!"}}, "attachment_refused", 400),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "attachment_refused", 400),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,PGh0bWw+"}}, "attachment_refused", 400),
+        ({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}, "attachment_refused", 400),
+        ({"type": "image_url"}, "attachment_refused", 400),
+        ({"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}}, "attachment_refused", 400),
+        ({"type": "file", "file": {"file_data": "QQ==", "filename": "../a.txt"}}, "attachment_refused", 400),
+        ({"type": "file", "file": {"file_data": "QQ==", "filename": "a\x00.txt"}}, "attachment_refused", 400),
+        ({"type": "file", "file": {"file_data": "QQ==", "filename": "a.pdf"}}, "attachment_refused", 400),
+        ({"type": "file", "file_url": {"url": LINK + "&b"}, "filename": "../a.pdf"}, "attachment_refused", 400),
+        ({"type": "file", "file_url": {"url": "http://127.0.0.1/"}}, "attachment_refused", 400),
+        ({"type": "file", "file_url": {"url": "http://large.example/"}}, "request_too_large", 413),
+        ({"type": "file", "file": {"file_id": "file-1"}}, "file_not_found", 404),
+        ({"type": "document", "source": {}}, "invalid_request", 400),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_one_bad_attachment_leaves_nothing_behind(
+    part: dict[str, Any], code: str, status: int, *, stream: bool
+) -> None:
+    """It is named, also in a stream; those beside it are not sent either, because none could be taken back."""
+    downloads = FakeDownloads({
+        LINK: PDF,
+        "http://127.0.0.1/": AttachmentRefused("The URL leads nowhere."),
+        "http://large.example/": RequestTooLarge("The file is too large."),
+    })  # fmt: skip
+    front = Front(FakeKimi(answering()), downloads=downloads)
+    response = post(front, stream=stream, messages=[*asking(GOOD), *asking(GOOD, REPORT, part, GOOD)])
+    error = response.get_json()["error"]
+    assert [response.status_code, error["code"]] == [status, code]
+    assert error["param"].removesuffix(".type") == "messages[1].content[3]"
+    assert [front.storage.uploads, front.kimi.turns] == [0, []]
+    assert all(is_closed(spool) for spool in downloads.spools)
+    assert "signature" not in response.text
+
+
+def is_closed(spool: Spool) -> bool:
+    """Whether the bytes of a spool have been let go."""
+    try:
+        spool.content(None, None)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_prompt_that_is_too_long_for_a_message_becomes_a_file(*, stream: bool) -> None:
+    """The answer says so in a header; a shorter one's does not."""
+    front = Front(FakeKimi(answering(), answering()), max_prompt=1000)
+    long = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "word " * 300}]
+    response = post(front, stream=stream, messages=long)
+    assert "hello" in response.text
+    assert response.headers["x-prompt"] == "file"
+    ((file_id,),) = [turn.files for turn in front.kimi.turns]
+    assert b"word " * 299 in front.storage.kept[file_id].data
+    short = post(front, stream=stream)
+    assert "hello" in short.text
+    assert "x-prompt" not in short.headers
+
+
+def test_the_log_tells_nothing_of_attachments(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither links nor names nor bytes."""
+    caplog.set_level(logging.DEBUG)
+    named = {"type": "file", "file": {"file_data": base64.b64encode(PDF).decode(), "filename": "my plan.pdf"}}
+    front = Front(FakeKimi(answering()), downloads=FakeDownloads({LINK: PDF}))
+    post(front, stream=True, messages=asking(REPORT, named)).close()
+    everything = " ".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert "kimi_gateway.request" in everything
+    for word in ("signature", "files.example", "my plan", "a document", base64.b64encode(PDF).decode()):
+        assert word not in everything

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.request import ChatRequest, Effort, Message, Role, TextPart
+from app.chat.request import (
+    ChatRequest,
+    Effort,
+    FilePart,
+    Inline,
+    Message,
+    Part,
+    Remote,
+    Role,
+    Stored,
+    TextPart,
+)
 from app.dialects.openai_chat.schemas import MAX_MESSAGES, MAX_TOOLS, ChatCall, chat_call
 from app.errors import AttachmentRefused, GatewayError, InvalidRequest
 
@@ -156,12 +169,80 @@ def test_a_missing_field_is_named(missing: str) -> None:
     assert [caught.value.param, caught.value.message] == [missing, f"{missing} is missing"]
 
 
-@pytest.mark.parametrize("kind", ["image_url", "input_image", "file", "input_audio", "video_url"])
-def test_attachments_are_refused_as_such(kind: str) -> None:
-    """A model must not answer as if it had seen them."""
+def parts_of(*parts: object, role: str = "user") -> tuple[Part, ...]:
+    """The parts of the one message of a request."""
+    (message,) = called(messages=[{"role": role, "content": list(parts)}]).request.messages
+    return message.parts
+
+
+def test_images_and_files_stand_among_the_text() -> None:
+    """In their order, each with its place."""
+    place = "messages[0].content"
+    assert parts_of(
+        {"type": "text", "text": "Compare"},
+        {"type": "image_url", "image_url": {"url": "https://a.example/a.png"}},
+        {"type": "text", "text": "with"},
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "input_file", "file_data": "QQ==", "filename": "a.txt"},
+        {"type": "file", "file_url": {"url": "https://a.example/a.pdf"}},
+        {"type": "input_image", "image_url": "data:image/png;base64,QQ=="},
+    ) == (
+        TextPart("Compare"),
+        FilePart(Remote("https://a.example/a.png"), f"{place}[1]", image=True),
+        TextPart("with"),
+        FilePart(Stored("file-1"), f"{place}[3]"),
+        FilePart(Inline(b"A", hashlib.sha256(b"A").hexdigest()), f"{place}[4]", name="a.txt"),
+        FilePart(Remote("https://a.example/a.pdf"), f"{place}[5]"),
+        FilePart(Inline(b"A", hashlib.sha256(b"A").hexdigest(), "image/png"), f"{place}[6]", image=True),
+    )
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
+def test_any_message_may_hold_files(role: str) -> None:
+    """Tools give pictures, too; those of earlier turns count as the last one's do."""
+    file = {"type": "file", "file": {"file_id": "file-1"}}
+    messages = called(messages=[{"role": role, "content": [file]}, HI]).request.messages
+    assert messages[0].files == (FilePart(Stored("file-1"), "messages[0].content[0]"),)
+
+
+def test_a_file_alone_is_a_question() -> None:
+    """People send a picture without a word."""
+    image = {"type": "image_url", "image_url": {"url": "https://a.example/a.png"}}
+    assert len(parts_of(image)) == 1
+    assert len(parts_of({"type": "text", "text": " "}, image)) == 2
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_image", "file", "input_file", "file_url"])
+def test_an_attachment_without_its_content_is_refused_as_such(kind: str) -> None:
+    """A model must not answer as if it had seen it."""
+    for index in (0, 1):
+        parts = [{"type": "text", "text": "a"}] * index + [{"type": kind}]
+        with pytest.raises(AttachmentRefused) as caught:
+            called(messages=[HI, {"role": "user", "content": parts}])
+        assert caught.value.param == f"messages[1].content[{index}]"
+
+
+@pytest.mark.parametrize("kind", ["input_audio", "audio_url", "video_url", "input_video"])
+def test_sound_and_video_are_refused_as_such(kind: str) -> None:
+    """Kimi has no ears."""
+    part = {"type": kind, kind: {"data": "QQ==", "format": "wav", "url": "https://a.example/a"}}
     with pytest.raises(AttachmentRefused) as caught:
-        called(messages=[{"role": "user", "content": [{"type": kind}]}])
-    assert caught.value.param == "messages[0].content[0]"
+        parts_of({"type": "text", "text": "a"}, part)
+    assert caught.value.param == "messages[0].content[1]"
+    assert "no sound and no video" in caught.value.message
+
+
+@pytest.mark.parametrize("kind", ["", "image", "IMAGE_URL", "document", "text ", "image_url\x00"])
+def test_a_part_of_an_unknown_type_is_named(kind: str) -> None:
+    """It is not passed over: it may be what the question is about."""
+    with pytest.raises(InvalidRequest) as caught:
+        parts_of({"type": kind, "image_url": {"url": "https://a.example/a.png"}})
+    assert caught.value.param == "messages[0].content[0].type"
+
+
+def test_a_file_is_told_from_text_that_looks_like_one() -> None:
+    """Only a part is an attachment."""
+    assert parts_of({"type": "text", "text": "data:image/png;base64,QQ=="}) == (TextPart("data:image/png;base64,QQ=="),)
 
 
 @pytest.mark.parametrize(

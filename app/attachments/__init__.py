@@ -1,0 +1,1 @@
+"""Attachments: fetched under guard, looked at, and uploaded once."""
