@@ -18,7 +18,7 @@ from app.attachments.download import Downloads
 from app.attachments.intake import checked_name, in_memory
 from app.chat.cancellation import Cancellation
 from app.chat.content import Content
-from app.chat.request import FilePart, Inline, Message, Remote, Stored, TextPart
+from app.chat.request import FilePart, Inline, Message, Remote, Stored, TextPart, unheard
 from app.errors import AttachmentRefused, FileNotFound, RequestTooLarge
 from app.gateway.files import Files, Known
 from app.gateway.holding import Holding, is_other_text
@@ -26,7 +26,7 @@ from app.gateway.together import together
 from app.kimi.turn import inlined
 
 MAX_ATTACHMENTS = 50
-"""Different attachments of one turn."""
+"""Different attachments of one turn. Of a longer history, that has to be sent as a whole, the last ones count."""
 
 MAX_TOGETHER = 4
 """How many times the size of one file all attachments of a turn may have."""
@@ -94,10 +94,7 @@ class Enclosures:
 
         Raises AttachmentRefused, RequestTooLarge or FileNotFound, whose `param` names the part.
         """
-        parts = _distinct(messages)
-        if len(parts) > MAX_ATTACHMENTS:
-            beyond = parts[MAX_ATTACHMENTS].place
-            raise AttachmentRefused(f"At most {MAX_ATTACHMENTS} files may be attached.", param=beyond)
+        parts = _sendable(messages)
         missing = [part for part in parts if part.identity not in self._contents | self._records]
         for part in missing:
             with _naming(part):
@@ -107,7 +104,7 @@ class Enclosures:
 
     def send(self, messages: Sequence[Message], credential: Credential) -> Sent:
         """Have an account hold all attachments of these messages. Raises GatewayError."""
-        parts = _distinct(messages)
+        parts = _sendable(messages)
         if not parts:
             return Sent(tuple(messages), ())
         self.gather(messages)
@@ -204,6 +201,8 @@ class Enclosures:
         for part in message.parts:
             if isinstance(part, TextPart):
                 parts.append(part)
+            elif part.identity not in ids:
+                parts.append(TextPart(f"[{'image' if part.image else 'file'}, no longer attached]"))
             elif ids[part.identity] is None:
                 content = self._contents[part.identity]
                 parts.append(TextPart(inlined(content.name, content.text(INLINE_BYTES) or "")))
@@ -224,6 +223,22 @@ def _naming(part: FilePart) -> Iterator[None]:
     except (AttachmentRefused, RequestTooLarge, FileNotFound) as error:
         error.param = error.param or part.place
         raise
+
+
+def _sendable(messages: Sequence[Message]) -> list[FilePart]:
+    """The attachments that go with these messages: all, or the last of a long history.
+
+    Raises AttachmentRefused if what has not been answered yet has too many by itself.
+    """
+    parts = _distinct(messages)
+    new = _distinct(unheard(messages))
+    if len(new) > MAX_ATTACHMENTS:
+        beyond = new[MAX_ATTACHMENTS].place
+        raise AttachmentRefused(f"At most {MAX_ATTACHMENTS} files may be attached.", param=beyond)
+    again = {part.identity for part in new}
+    earlier = [part for part in parts if part.identity not in again]
+    dropped = {part.identity for part in earlier[: max(0, len(parts) - MAX_ATTACHMENTS)]}
+    return [part for part in parts if part.identity not in dropped]
 
 
 def _distinct(messages: Sequence[Message]) -> list[FilePart]:

@@ -21,9 +21,11 @@ from tests.attachments.sites import (
     Visit,
     Visitor,
     answer,
+    beside,
     in_chunks,
     listening,
     redirect,
+    requires,
     server_context,
     site,
 )
@@ -72,6 +74,7 @@ def test_a_request_says_what_is_wanted_and_no_more() -> None:
         assert [lines(head) for head in server.heads] == [asking("/a%20b?c=%E4%BD%A0", f"{HOST}:{server.port}")]
 
 
+@beside
 def test_the_connection_goes_to_the_address_that_was_looked_at() -> None:
     """A name that resolves to something else a moment later leads nowhere else."""
     names = Names({HOST: [[HERE], [BESIDE]]})
@@ -83,7 +86,14 @@ def test_the_connection_goes_to_the_address_that_was_looked_at() -> None:
         assert (names.asked, other.connections) == ([(HOST, server.port)], 0)
 
 
-@pytest.mark.parametrize(("address", "host"), [(HERE, HERE), (BESIDE, BESIDE), ("::1", "[::1]")])
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        (HERE, HERE),
+        pytest.param(BESIDE, BESIDE, marks=beside),
+        pytest.param("::1", "[::1]", marks=requires("::1")),
+    ],
+)
 def test_a_url_may_hold_an_address(address: str, host: str) -> None:
     """As its server expects to be called."""
     with site({"/": answer(b"x")}, address=address) as server:
@@ -238,6 +248,7 @@ def test_redirects_may_be_forbidden() -> None:
             visitor.fetch(server.url("/"))
 
 
+@beside
 @pytest.mark.parametrize(
     "location",
     [
@@ -266,6 +277,7 @@ def test_a_redirect_leads_to_no_other_address(location: str) -> None:
         assert inner.connections == 0
 
 
+@beside
 def test_a_redirect_to_the_same_name_is_looked_up_anew() -> None:
     """What it resolves to now is judged, not what it did."""
     names = Names({HOST: [[HERE], [BESIDE]]})

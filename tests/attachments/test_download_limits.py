@@ -33,6 +33,7 @@ from tests.attachments.sites import (
     Visit,
     Visitor,
     answer,
+    beside,
     blackhole,
     comes_true,
     in_chunks,
@@ -180,6 +181,7 @@ def test_a_slow_look_up_is_part_of_the_time() -> None:
         assert server.connections == 0
 
 
+@beside
 def test_addresses_that_do_not_answer_share_the_time() -> None:
     """A name may have several."""
     limits = Limits(size=10, total=0.3, connect=2)
@@ -191,6 +193,7 @@ def test_addresses_that_do_not_answer_share_the_time() -> None:
     assert took < 4
 
 
+@beside
 def test_an_address_that_does_not_answer_is_passed_over() -> None:
     """When its time is over."""
     visitor = Visitor(Names(otherwise=[BESIDE, HERE]), limits=Limits(size=10, connect=0.3))

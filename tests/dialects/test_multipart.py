@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import re
+import stat
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,11 +140,11 @@ def refusal(body: bytes, error: type[GatewayError], *, declared: bool = True, li
 
 def files_on_disk() -> int:
     """How many files this process holds that have no name, as spools have none."""
-    targets = []
-    for link in Path("/proc/self/fd").iterdir():
+    found = []
+    for descriptor in Path("/dev/fd").iterdir():
         with contextlib.suppress(OSError):
-            targets.append(str(link.readlink()))
-    return sum(target.endswith("(deleted)") for target in targets)
+            found.append(os.fstat(int(descriptor.name)))
+    return sum(stat.S_ISREG(status.st_mode) and status.st_nlink == 0 for status in found)
 
 
 # --- What is read ----------------------------------------------------------------------------

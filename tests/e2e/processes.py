@@ -41,8 +41,8 @@ def spooled(pids: tuple[int, ...], folder: Path) -> list[str]:
     gunicorn's workers have one each, by which they tell that they live.
     """
     found = [str(path) for path in folder.iterdir()]
-    for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").iterdir():
+    for folder_of in filter(Path.exists, (Path(f"/proc/{pid}/fd") for pid in pids)):  # Linux only
+        for link in folder_of.iterdir():
             with suppress(FileNotFoundError):
                 found.append(str(link.readlink()))
     return [name for name in found if name.startswith(str(folder)) and "/wgunicorn-" not in name]

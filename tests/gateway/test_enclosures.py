@@ -185,6 +185,38 @@ def test_too_many_files_are_refused(count: int) -> None:
     assert [caught.value.param, house.storage.uploads] == ["messages.0.content.50", 0]
 
 
+def test_of_a_long_history_the_last_files_go_with_it() -> None:
+    """A conversation that has to be told anew can go on, however many pictures it has seen."""
+    house = House(FakeKimi())
+    old, new = many(60), many(5, start=60)
+    history = (showing("a", *old[:30]), said("b"), showing("c", *old[30:]), said("d"), showing("e", *new))
+
+    found = sent(house, *history)
+
+    assert data_of(house, found) == [b"%d" % number for number in range(15, 65)]
+    assert found.messages[0].text.splitlines()[1:16] == ["[file, no longer attached]"] * 15
+    assert "no longer" not in "".join([found.messages[0].text.splitlines()[16], *(m.text for m in found.messages[1:])])
+
+
+def test_what_is_attached_anew_is_never_dropped_for_what_was_before() -> None:
+    """Also where it stood at the very beginning; and it may be as much as there can be."""
+    house = House(FakeKimi())
+    old, again = many(60), many(50)
+
+    found = sent(house, showing("a", *old), said("b"), showing("c", *again))
+
+    assert sorted(data_of(house, found)) == sorted(b"%d" % number for number in range(50))
+
+
+@pytest.mark.parametrize("count", [51, 100])
+def test_too_many_new_files_are_refused_behind_a_history_as_well(count: int) -> None:
+    """What the client asks about now is not left out in silence."""
+    house = House(FakeKimi())
+    with pytest.raises(AttachmentRefused) as caught:
+        sent(house, showing("a", *many(10)), said("b"), showing("c", *many(count, start=10)))
+    assert [caught.value.param, house.storage.uploads] == ["messages.0.content.60", 0]
+
+
 def test_too_many_urls_are_refused_before_one_is_fetched() -> None:
     """A request is not to make this server busy elsewhere."""
     house = House(FakeKimi(), downloads=FakeDownloads({}))
