@@ -17,8 +17,8 @@ from gevent.threadpool import ThreadPool
 LARGE = 256 * 1024
 """Bytes from which on the way to another thread and back is worth it."""
 
-THREADS = 2
-"""They share one interpreter: more would not be faster, and hold more bodies in memory at a time."""
+THREADS = 1
+"""All threads share one interpreter: more would not be faster, and the hub would wait for each of them in turn."""
 
 _T = TypeVar("_T")
 

@@ -95,7 +95,8 @@ class Enclosures:
         Raises AttachmentRefused, RequestTooLarge or FileNotFound, whose `param` names the part.
         """
         parts = _sendable(messages)
-        missing = [part for part in parts if part.identity not in self._contents | self._records]
+        here = self._contents.keys() | self._records.keys()
+        missing = [part for part in parts if part.identity not in here]
         for part in missing:
             with _naming(part):
                 self._find(part)

@@ -120,17 +120,17 @@ def test_a_picture_of_30_mib_of_base64(house: House, stream: bool) -> None:  # n
 
 @pytest.mark.parametrize("house", ["connect"], indirect=True)
 def test_two_pictures_of_30_mib_at_once(house: House) -> None:
-    """Two at a time hold nobody up either."""
+    """Two at a time, both received and sent on at once, hold others up for little longer."""
 
     def ask() -> None:
         bodies = [asking_about(image(picture(LARGE_PICTURE)), text=f"Picture {number}") for number in range(2)]
         replies = at_once(*(lambda body=body: house.door.whole(messages=body) for body in bodies))
         assert [reply.status for reply in replies] == [200, 200]
 
-    quick_for_all_others(house, "two of 30 MiB at once", ask)
+    quick_for_all_others(house, "two of 30 MiB at once", ask, slowest=2 * SLOWEST)
 
 
-def quick_for_all_others(house: House, name: str, work: Callable[[], None]) -> None:
+def quick_for_all_others(house: House, name: str, work: Callable[[], None], slowest: float = SLOWEST) -> None:
     """Do some work, and check that /healthz answers in time meanwhile.
 
     What else the machine does can only make it slower: so of three tries one has to be within the bound, with work that
@@ -139,7 +139,7 @@ def quick_for_all_others(house: House, name: str, work: Callable[[], None]) -> N
     with probed(house.door.gateway.address) as idle:
         time.sleep(0.3)
     tries: list[float] = []
-    while not tries or (min(tries) >= SLOWEST and len(tries) < TRIES):
+    while not tries or (min(tries) >= slowest and len(tries) < TRIES):
         with probed(house.door.gateway.address) as busy:
             work()
         tries.append(max(busy))
@@ -147,7 +147,7 @@ def quick_for_all_others(house: House, name: str, work: Callable[[], None]) -> N
         f"\n{house.protocol}: {name}: /healthz at worst {told([1000 * worst for worst in tries])} ms,"
         f" idle {told([1000 * max(idle)])} ms"
     )
-    assert min(tries) < SLOWEST
+    assert min(tries) < slowest
 
 
 def told(figures: list[float]) -> str:
