@@ -138,7 +138,7 @@ def _enclosing(settings: Settings, state: State, upstream: Upstream) -> Enclosin
     )
     holding = Holding(uploads=Uploads(store=state.shared, leases=state.leases), upstream=upstream)
     files = Files(holding=holding, shelf=Shelf(state.stores, clock=time.time), max_bytes=max_bytes)
-    return Enclosing(downloads=downloads, holding=holding, files=files, max_bytes=max_bytes)
+    return Enclosing(downloads=downloads, holding=holding, files=files)
 
 
 def _limits(settings: Settings) -> Limits:

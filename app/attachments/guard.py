@@ -18,12 +18,12 @@ from urllib.parse import quote
 import idna
 
 from app.errors import AttachmentRefused
+from config.settings import Network
 
 MAX_URL = 2048
 PORTS = frozenset({80, 443})
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Sequence[str]]
 """The addresses of a host name, as text; raises OSError if it has none."""
 

@@ -55,10 +55,6 @@ class Shelf:
         """Write down what has become known of a file."""
         self._book.write(_group(account), record.file_id, asdict(record))
 
-    def get(self, account: str, file_id: str) -> Record | None:
-        """The file of that id, None if this account has none."""
-        return next((record for record in self.records(account) if record.file_id == file_id), None)
-
     def records(self, account: str) -> list[Record]:
         """All files of an account, the newest first."""
         found = (_record(values) for values in self._book.read(_group(account)).values())

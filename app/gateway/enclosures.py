@@ -47,12 +47,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Enclosing:
-    """What the attachments of requests are served with; `max_bytes` is the size of the largest."""
+    """What the attachments of requests are served with."""
 
     downloads: Downloads
     holding: Holding
     files: Files
-    max_bytes: int
 
     @contextmanager
     def of(self, credentials: Sequence[Credential], cancellation: Cancellation) -> Iterator[Enclosures]:
@@ -141,7 +140,7 @@ class Enclosures:
         match part.source:
             case Inline(data, digest, media_type):
                 name = checked_name(part.name)
-                limit = self._with.max_bytes
+                limit = self._with.files.max_bytes
                 self._take(part, in_memory(data, digest, name, media_type, limit=limit, image=part.image))
             case Stored(file_id):
                 self._look_up(part, file_id)
@@ -174,7 +173,7 @@ class Enclosures:
     def _take(self, part: FilePart, content: Content) -> None:
         """Keep what is here. Raises RequestTooLarge if that is more than a turn may hold."""
         self._contents[part.identity] = content
-        if sum(taken.size for taken in list(self._contents.values())) > MAX_TOGETHER * self._with.max_bytes:
+        if sum(taken.size for taken in list(self._contents.values())) > MAX_TOGETHER * self._with.files.max_bytes:
             raise RequestTooLarge("The attachments are too large together.")
 
     def _hold(self, part: FilePart, credential: Credential, cancellation: Cancellation) -> str | None:

@@ -36,6 +36,10 @@ class Shelves:
         self.clock.advance(1)
         return self.shelf.add(account, replace(RECORD, name=name))
 
+    def get(self, account: str, file_id: str) -> Record | None:
+        """The file of that id, None if this account has none."""
+        return next((record for record in self.shelf.records(account) if record.file_id == file_id), None)
+
     @property
     def names(self) -> list[str]:
         """The names of the account's files."""
@@ -47,7 +51,7 @@ def test_a_file_is_given_an_id_and_its_time() -> None:
     shelves = Shelves()
     record = shelves.add()
     assert record == replace(RECORD, file_id=record.file_id, created=shelves.clock.now)
-    assert shelves.shelf.get("account", record.file_id) == record
+    assert shelves.get("account", record.file_id) == record
     assert shelves.shelf.records("account") == [record]
 
 
@@ -63,7 +67,7 @@ def test_an_account_has_only_its_own_files() -> None:
     """An id of another one's is as good as none."""
     shelves = Shelves()
     mine, other = shelves.add(), shelves.add(account="other")
-    assert shelves.shelf.get("other", mine.file_id) is None
+    assert shelves.get("other", mine.file_id) is None
     shelves.shelf.remove("other", mine.file_id)
     shelves.shelf.remove("account:", mine.file_id)
     assert [shelves.shelf.records(account) for account in ("account", "other", "", "acc")] == [[mine], [other], [], []]
@@ -74,7 +78,7 @@ def test_there_is_no_file_of_another_id(file_id: str) -> None:
     """Kimi's own id is none here."""
     shelves = Shelves()
     shelves.add()
-    assert shelves.shelf.get("account", file_id) is None
+    assert shelves.get("account", file_id) is None
     shelves.shelf.remove("account", file_id)
     assert shelves.names == ["a.pdf"]
 
@@ -103,7 +107,7 @@ def test_what_has_become_known_is_written_down() -> None:
     shelves.add("b")
     shelves.clock.advance(1)
     shelves.shelf.update("account", replace(record, is_read=False, size=11))
-    assert shelves.shelf.get("account", record.file_id) == replace(record, is_read=False, size=11)
+    assert shelves.get("account", record.file_id) == replace(record, is_read=False, size=11)
     assert shelves.names == ["b", "a"]
 
 
@@ -112,7 +116,7 @@ def test_what_was_removed_is_gone() -> None:
     shelves = Shelves()
     record, other = shelves.add("a"), shelves.add("b")
     shelves.shelf.remove("account", record.file_id)
-    assert shelves.shelf.get("account", record.file_id) is None
+    assert shelves.get("account", record.file_id) is None
     assert shelves.shelf.records("account") == [other]
 
 
@@ -151,7 +155,7 @@ def test_a_shelf_without_a_store_holds_up_nothing() -> None:
     shelves.first.away = shelves.second.away = True
     record = shelves.add()
     shelves.shelf.remove("account", record.file_id)
-    assert (shelves.shelf.get("account", record.file_id), shelves.names) == (None, [])
+    assert (shelves.get("account", record.file_id), shelves.names) == (None, [])
 
 
 def test_files_do_not_expire() -> None:
@@ -177,7 +181,7 @@ def test_a_record_of_another_version_is_passed_over(values: dict[str, object]) -
     shelves.add()
     shelves.first.add("files:account", "file-other", json.dumps([shelves.clock.now, values]).encode())
     shelves.first.add("files:account", "file-garbage", b"\xff")
-    assert shelves.shelf.get("account", "file-other") is None
+    assert shelves.get("account", "file-other") is None
     assert shelves.names == ["a.pdf"]
 
 
@@ -186,4 +190,4 @@ def test_a_record_of_a_version_that_knew_less_is_read() -> None:
     shelves = Shelves()
     old = {key: value for key, value in asdict(replace(RECORD, file_id="file-1")).items() if key != "is_read"}
     shelves.first.add("files:account", "file-1", json.dumps([1.0, old]).encode())
-    assert shelves.shelf.get("account", "file-1") == replace(RECORD, file_id="file-1", is_read=True)
+    assert shelves.get("account", "file-1") == replace(RECORD, file_id="file-1", is_read=True)

@@ -233,9 +233,7 @@ class House:
         self.holding = holding = Holding(uploads=Uploads(store=store, leases=self.leases), upstream=upstream)
         self.shelf = Shelf([store], clock=self.clock)
         self.files = Files(holding=holding, shelf=self.shelf, max_bytes=self.max_bytes)
-        self.enclosing = Enclosing(
-            downloads=self.downloads, holding=holding, files=self.files, max_bytes=self.max_bytes
-        )
+        self.enclosing = Enclosing(downloads=self.downloads, holding=holding, files=self.files)
         self.gateway = Gateway(
             upstream=upstream,
             pool=self.pool,
