@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from emulator.act import Act, read_act
 from emulator.values import (
     Json,
     Malformed,
@@ -122,9 +123,9 @@ class Answer:
     """One answer. `delay`, `first_delay` and `silent_after_headers` are seconds.
 
     `text` None asks for the default text. `frames` and `lines` replace the composed stream;
-    `echo_context` makes its text a digest of what the chat holds; `status` makes it a plain HTTP
-    answer. `piece` is the length of a delta in characters, 0 a
-    word. `chunk` re-cuts the bytes: so many per HTTP chunk, 0 as composed, -1 random by `seed`.
+    `echo_context` makes its text a digest of what the chat holds, `act` what a model does that has
+    read it; `status` makes it a plain HTTP answer. `piece` is the length of a delta in characters,
+    0 a word. `chunk` re-cuts the bytes: so many per HTTP chunk, 0 as composed, -1 random by `seed`.
     """
 
     text: str | None = None
@@ -140,6 +141,7 @@ class Answer:
     lines: tuple[str, ...] | None = None
     segments: tuple[str, ...] = ()
     echo_context: bool = False
+    act: Act | None = None
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: object = None
@@ -151,6 +153,7 @@ class Answer:
 
 _ANSWER_KEYS = frozenset(item.name for item in fields(Answer))
 _FAULT_KEYS = frozenset(item.name for item in fields(Faults))
+_SPEECH = ("echo_context", "act", "text", "frames", "lines", "segments")
 
 
 def read_answer(source: Mapping[str, object]) -> Answer:
@@ -159,10 +162,10 @@ def read_answer(source: Mapping[str, object]) -> Answer:
     cite = text(source, "cite", "1f6e0").lower()
     if cite not in {"e3a3", "1f6e0"}:
         raise Malformed("cite must be e3a3 or 1f6e0")
-    echo_context = flag(source, "echo_context")
-    spoken = [key for key in ("text", "frames", "lines", "segments") if source.get(key) is not None]
-    if echo_context and spoken:
-        raise Malformed(f"echo_context and {spoken[0]} exclude each other")
+    echo_context, act = flag(source, "echo_context"), read_act(source.get("act"))
+    spoken = [key for key in _SPEECH if source.get(key) not in (None, False)]
+    if spoken[1:] and (echo_context or act is not None):
+        raise Malformed(f"{spoken[0]} and {spoken[1]} exclude each other")
     frames, lines, status = (source.get(key) for key in ("frames", "lines", "status"))
     return Answer(
         text=None if source.get("text") is None else text(source, "text"),
@@ -178,6 +181,7 @@ def read_answer(source: Mapping[str, object]) -> Answer:
         lines=None if lines is None else as_texts(lines, "lines"),
         segments=as_texts(source.get("segments") or [], "segments"),
         echo_context=echo_context,
+        act=act,
         status=None if status is None else integer(source, "status"),
         headers=_read_headers(source.get("headers") or {}),
         body=source.get("body"),

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from emulator.accounts import Account
 from emulator.answers import AT_THE_DOOR, Answer, KimiError
@@ -11,8 +10,8 @@ from emulator.connect_events import Events
 from emulator.connect_frames import STREAM_TYPE, FrameWriter
 from emulator.connect_request import ChatRequest, open_turn, read_chat_request
 from emulator.connect_turn import ConnectTurn
+from emulator.context import in_context
 from emulator.defaults import default_answer, with_text
-from emulator.echo import context_digest
 from emulator.exchange import JSON_TYPE, Reply, Request, json_reply
 from emulator.faults import faulty_stream, plain_answer, preamble
 from emulator.rpc import STREAM_HEADERS, RpcError, spent
@@ -52,9 +51,7 @@ def _stream(request: Request, wanted: ChatRequest, account: Account, site: Site,
     if refused is not None:
         return _refusal(answer, refused)
     turn = open_turn(wanted, account, site.chats, _ids_in(answer.frames or ()))
-    if answer.echo_context:
-        told = [message.text for message in turn.chat.path(turn.user) if message.role != "system"]
-        answer = replace(answer, text=context_digest(told))
+    answer = in_context(answer, turn.chat.path(turn.user), account.name, site.files)
     events = Events(FrameWriter(compress=answer.faults.compressed_gzip))
     account.running += 1
     turn.chat.running.append(request.line)

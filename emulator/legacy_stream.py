@@ -7,8 +7,8 @@ from emulator import legacy_events, legacy_files
 from emulator.accounts import Account
 from emulator.answers import AFTER_ALL, Answer, LegacyError
 from emulator.chats import COMPLETED, GENERATING, Chat, Message
+from emulator.context import in_context
 from emulator.defaults import default_answer, with_text
-from emulator.echo import context_digest
 from emulator.exchange import JSON_TYPE, Reply, Request, json_reply
 from emulator.faults import faulty_stream, plain_answer, preamble
 from emulator.files import StoredFile
@@ -65,7 +65,9 @@ def completion(request: Request, wanted: Json, account: Account, chat: Chat, sit
     plain = plain_answer(answer, JSON_TYPE)
     if plain is not None:
         return plain
-    return _stream(request, account, _begun(chat, question, files, answer), answer)
+    asked = _asked(chat, question, files)
+    answer = in_context(answer, chat.messages, account.name, site.files)
+    return _stream(request, account, _begun(chat, asked, answer), answer)
 
 
 def _too_long() -> Reply:
@@ -89,19 +91,20 @@ def _question(wanted: Json) -> str:
     return asked[-1]
 
 
-def _begun(chat: Chat, question: str, files: list[StoredFile], answer: Answer) -> LegacyTurn:
-    refs = [file.id for file in files]
+def _asked(chat: Chat, question: str, files: list[StoredFile]) -> Message:
     for file in files:
         file.used += 1
     parent = chat.messages[-1].id if chat.messages else ""
-    asked = Message(xid(), parent, "user", question, files=refs)
+    asked = Message(xid(), parent, "user", question, files=[file.id for file in files])
+    chat.messages.append(asked)
+    return asked
+
+
+def _begun(chat: Chat, asked: Message, answer: Answer) -> LegacyTurn:
     message = Message(xid(), asked.id, "assistant", "", GENERATING)
-    told = [item.text for item in (*chat.messages, asked)]
-    chat.messages += [asked, message]
+    chat.messages.append(message)
     first, *rest = answer.segments or (answer.text or "",)
-    if answer.echo_context:
-        first = context_digest(told)
-    return LegacyTurn(chat, message, asked.id, question, first, rest, refs)
+    return LegacyTurn(chat, message, asked.id, asked.text, first, rest, asked.files)
 
 
 def _continued(wanted: Json, chat: Chat) -> LegacyTurn:
