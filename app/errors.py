@@ -12,11 +12,14 @@ GatewayError
 ├── RequestTooLarge 413
 ├── UnsupportedMediaType 415
 ├── RateLimitExceeded, UpstreamBusy 429
-│   └── SecondStreamRefused
+│   ├── SecondStreamRefused
+│   └── NothingSaid
 ├── ClientGone 499              (never reaches a wire: there is nobody to tell)
 ├── InternalError 500           (a defect of ours)
 ├── UpstreamProtocolError, UpstreamTruncated 502
-│   └── UpstreamBlocked
+│   ├── UpstreamBlocked
+│   └── ToolCallUnreadable
+├── StructuredOutputFailed 502
 ├── UpstreamUnavailable, NoAccountReady, Overloaded 503
 │   └── UpstreamUnreachable
 └── UpstreamTimeout 504
@@ -204,6 +207,10 @@ class UpstreamBusy(GatewayError):
     pause = 30.0
 
 
+class NothingSaid(UpstreamBusy):
+    """Kimi ended its answer without a word of text."""
+
+
 class ClientGone(GatewayError):
     """The client hung up; what runs for it stops. The status is the one proxies log for this."""
 
@@ -220,6 +227,17 @@ class UpstreamProtocolError(GatewayError):
 
 class UpstreamBlocked(UpstreamProtocolError):
     """A web page came instead of Kimi's answer: the network, the region or a protection page stands in between."""
+
+
+class ToolCallUnreadable(UpstreamProtocolError):
+    """The model called a tool in a way that cannot be read, or did not call one that it had to."""
+
+
+class StructuredOutputFailed(GatewayError):
+    """The model did not give JSON of the form that was asked for, also when it was asked again."""
+
+    status = 502
+    code = "structured_output_failed"
 
 
 class UpstreamTruncated(GatewayError):

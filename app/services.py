@@ -69,7 +69,13 @@ def build(settings: Settings) -> Services:
         pool=pool,
         keeping=keeping,
         models=models,
-        attempts=Attempts(upstream=upstream, keeping=keeping, models=models, background=background.run),
+        attempts=Attempts(
+            upstream=upstream,
+            keeping=keeping,
+            models=models,
+            background=background.run,
+            errs_without_call=settings.strict_tool_choice,
+        ),
         enclosing=enclosing,
         max_prompt=settings.max_prompt_chars,
     )

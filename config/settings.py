@@ -94,6 +94,8 @@ class Settings:
     """The largest file."""
     max_prompt_chars: int = 200_000
     """The longest prompt that is sent as a message; a longer one is sent as a text file."""
+    strict_tool_choice: bool = False
+    """Whether it is an error if a tool has to be called and the model calls none, also when it is asked again."""
     download_allow_cidrs: tuple[Network, ...] = ()
     """Networks that URLs of clients may lead to besides the public internet, on any port."""
     whole_answer_timeout: float | None = None
@@ -232,6 +234,7 @@ class _Variables(Schema):
     MAX_JSON_BYTES = _count(1, 1024 * _MIB)
     MAX_UPLOAD_BYTES = _count(1, 1024 * _MIB)
     MAX_PROMPT_CHARS = _count(1000, 100_000_000)
+    STRICT_TOOL_CHOICE = _switch()
     DOWNLOAD_ALLOW_CIDRS = fields.Function(
         deserialize=_networks, metadata={"be": "networks such as 10.1.0.0/16 or fd00::/8, separated by commas"}
     )

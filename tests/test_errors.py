@@ -13,8 +13,10 @@ from app.errors import (
     FileNotFound,
     GatewayError,
     NotFound,
+    NothingSaid,
     RateLimitExceeded,
     SecondStreamRefused,
+    ToolCallUnreadable,
     UpstreamBlocked,
     UpstreamBusy,
     UpstreamProtocolError,
@@ -41,8 +43,8 @@ CONTRACT = {
 }
 """Section 5."""
 
-NEVER_PROMISED = {(499, "client_closed_request"), (500, "internal_error")}
-"""Nobody reads the first, and the second is a defect."""
+NEVER_PROMISED = {(499, "client_closed_request"), (500, "internal_error"), (502, "structured_output_failed")}
+"""Nobody reads the first, the second is a defect, and the third came with structured output (docs/architecture.md)."""
 
 LATER = {"origin_refused", "request_timeout", "unknown_host"}
 """Rows of what is not built yet."""
@@ -51,6 +53,8 @@ FINER = {
     SecondStreamRefused: RateLimitExceeded,
     UpstreamBlocked: UpstreamProtocolError,
     UpstreamUnreachable: UpstreamUnavailable,
+    NothingSaid: UpstreamBusy,
+    ToolCallUnreadable: UpstreamProtocolError,
 }
 """Classes that share the row of another."""
 

@@ -46,6 +46,38 @@ class ThinkingDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallStart:
+    """The model calls one of the client's tools: the first call of an answer has index 0, the next 1, and so on."""
+
+    index: int
+    call_id: str
+    name: str
+    freeform: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a call's arguments; all of them together are one JSON object."""
+
+    index: int
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallEnd:
+    """The arguments of a call are whole. A call without this mark must not be executed."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something about the answer that a client may want to know: one word for programs, such as `coerced:limit`."""
+
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A page that the model found while it searched."""
 
@@ -71,7 +103,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts. `completion` is the visible text, `reasoning` the thinking beside it."""
+    """Token counts. `completion` is visible text and the arguments of calls, `reasoning` the thinking beside it."""
 
     prompt: int
     completion: int
@@ -80,9 +112,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is whole; `reason` is `stop`, or `length` where the upstream's limit ended it."""
+    """The answer is whole.
+
+    `reason` is `stop`, `tool_calls` where it ends with calls, or `length` where a limit ended it. `stopped_by` is the
+    stop sequence that ended it. `cut` says that the upstream had more to say than the client is given.
+    """
 
     reason: str = "stop"
+    stopped_by: str | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,9 +130,23 @@ class Failed:
     error: GatewayError
 
 
-Preamble = Served | Opened | PromptMoved | Source
+Preamble = Served | Opened | PromptMoved | Source | Warned
 """What comes before the first word: a client sees nothing of it."""
 
 Event = (
-    Served | Opened | PromptMoved | TextDelta | ThinkingDelta | Source | Cited | Annotation | Usage | Finished | Failed
+    Served
+    | Opened
+    | PromptMoved
+    | TextDelta
+    | ThinkingDelta
+    | ToolCallStart
+    | ToolCallDelta
+    | ToolCallEnd
+    | Warned
+    | Source
+    | Cited
+    | Annotation
+    | Usage
+    | Finished
+    | Failed
 )

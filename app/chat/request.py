@@ -74,7 +74,35 @@ class FilePart:
                 return f"stored:{file_id}"
 
 
-Part = TextPart | FilePart
+@dataclass(frozen=True, slots=True)
+class ToolCallPart:
+    """A call of one of the client's tools, as the assistant made it.
+
+    `arguments` is the text of a JSON object; what a client repeats of an earlier call may be anything. A `freeform`
+    tool takes one text: its arguments are `{"input": text}`.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+    freeform: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResultPart:
+    """Stands first in a message of TOOL: the other parts of the message are the result of this call.
+
+    `call_id` and `name` are None where the client does not tell them; `failed` says that the tool reports an error.
+    `number` is that of the call, counted from 1 over all of the history; None where it is not known (numbering.py).
+    """
+
+    call_id: str | None = None
+    name: str | None = None
+    failed: bool = False
+    number: int | None = None
+
+
+Part = TextPart | FilePart | ToolCallPart | ToolResultPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +127,16 @@ class Message:
         """The images and documents."""
         return tuple(part for part in self.parts if isinstance(part, FilePart))
 
+    @property
+    def calls(self) -> tuple[ToolCallPart, ...]:
+        """The calls of tools."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCallPart))
+
+    @property
+    def answers(self) -> ToolResultPart | None:
+        """What tells which call this message answers; None if it does not tell, or answers none."""
+        return next((part for part in self.parts if isinstance(part, ToolResultPart)), None)
+
 
 def unheard(messages: Sequence[Message]) -> Sequence[Message]:
     """What a conversation that is continued has not heard yet: all after the last assistant message."""
@@ -120,13 +158,70 @@ class Effort(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """One tool of the client's: the model may call it, the client runs it.
+
+    `parameters` is the JSON Schema of its arguments, any JSON value at all, as JSON in the order of the client. A
+    `freeform` tool takes one text instead of an object. `eager` asks that arguments are passed on character by
+    character.
+    """
+
+    name: str
+    description: str = ""
+    parameters: str = "{}"
+    freeform: bool = False
+    eager: bool = False
+
+
+class Choice(Enum):
+    """Whether tools are to be called: not at all, as the model sees fit, or in any case."""
+
+    NONE = "none"
+    AUTO = "auto"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The client's tools and how they are to be used.
+
+    `allowed` are the names that may be called this time, None for all; `parallel` says whether one answer may hold
+    several calls.
+    """
+
+    tools: tuple[ToolSpec, ...] = ()
+    choice: Choice = Choice.AUTO
+    allowed: tuple[str, ...] | None = None
+    parallel: bool = True
+
+    @property
+    def told(self) -> tuple[ToolSpec, ...]:
+        """The tools that the model is told of."""
+        if self.choice is Choice.NONE:
+            return ()
+        return tuple(tool for tool in self.tools if self.allowed is None or tool.name in self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer is to be one JSON value: an object, or with `schema` (JSON Schema, as JSON) what that describes.
+
+    Without `strict` a value that does not fit the schema is better than none.
+    """
+
+    schema: str | None = None
+    strict: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One request for an answer.
 
     `model` is the name as the client wrote it. `use_search` None leaves search to the model's name, `effort`
     None leaves thinking to it. With `conversation_id` the request continues that conversation of Kimi's; `keep`
-    asks that the conversation outlives the answer. `tools` are the tools offered to the model, each as canonical JSON;
-    `session` is the client's own name for the conversation, a hint that it may or may not give.
+    asks that the conversation outlives the answer. `session` is the client's own name for the conversation, a hint that
+    it may or may not give. `form` is what the answer has to look like, None for free text; `stop` are the texts before
+    which it ends, `max_tokens` is how long it may be.
     """
 
     model: str
@@ -135,8 +230,11 @@ class ChatRequest:
     effort: Effort | None = None
     conversation_id: str | None = None
     keep: bool = False
-    tools: tuple[str, ...] = ()
     session: str | None = None
+    tools: ToolUse = ToolUse()
+    form: JsonFormat | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from app.chat.events import (
     Source,
     TextDelta,
     ThinkingDelta,
+    ToolCallDelta,
     Usage,
 )
 from app.chat.tokens import Estimator
@@ -97,6 +98,7 @@ class UsageCount:
     def __init__(self, prompt_tokens: int) -> None:
         self._prompt_tokens = prompt_tokens
         self._text = Estimator()
+        self._arguments = Estimator()
         self._thinking = Estimator()
 
     def __call__(self, events: list[Event]) -> list[Event]:
@@ -106,6 +108,8 @@ class UsageCount:
             match event:
                 case TextDelta(text):
                     self._text.feed(text)
+                case ToolCallDelta(arguments=text):
+                    self._arguments.feed(text)
                 case ThinkingDelta(text):
                     self._thinking.feed(text)
                 case Finished():
@@ -118,7 +122,7 @@ class UsageCount:
     def _usage(self) -> Usage:
         return Usage(
             prompt=self._prompt_tokens,
-            completion=self._text.total,
+            completion=self._text.total + self._arguments.total,
             reasoning=self._thinking.total,
         )
 

@@ -99,6 +99,12 @@ class Estimator:
             kind, length = group, end - begin
         self._kind, self._length, self._closed = kind, length, closed
 
+    def fork(self) -> Estimator:
+        """Return a count that goes on from here by itself."""
+        fork = Estimator()
+        fork._kind, fork._length, fork._closed = self._kind, self._length, self._closed
+        return fork
+
     @property
     def total(self) -> int:
         """Tokens so far: 0 without text, otherwise at least 1, rounded up; it never falls."""

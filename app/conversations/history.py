@@ -1,19 +1,21 @@
 """Histories as digests: what tells whether a request goes on where an earlier answer ended; pure.
 
 A client sends its whole history with every turn. Two digests are made of the part that an answer has seen, up to its
-last assistant message. The strict one leaves out of answers only what clients are known to strip: thinking, and white
-space at the ends. The lenient one leaves out all white space of answers, and takes in the client's own name for the
-conversation: it recognises a history whose answers the client has laid out anew, and still no edited one.
+last assistant message. The strict one leaves out of answers only what clients are known to strip: thinking, white
+space at the ends, and the words beside calls of tools. The lenient one leaves out all white space of answers, and takes
+in the client's own name for the conversation: it recognises a history whose answers the client has laid out anew, and
+still no edited one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from app.chat.request import ChatRequest, Message, Role
+from app.chat.request import ChatRequest, Message, Role, ToolSpec
 
 # Anchored, so that a text full of opening tags is not searched from each of them.
 _THINKING = re.compile(
@@ -42,9 +44,9 @@ def known(request: ChatRequest, kind: str) -> Digests | None:
     return _digests(request, kind, request.messages[: last + 1])
 
 
-def after(request: ChatRequest, kind: str, answer: str) -> Digests:
+def after(request: ChatRequest, kind: str, answer: Message) -> Digests:
     """The digests of the history as the client will send it once it has this answer."""
-    return _digests(request, kind, [*request.messages, Message.of(Role.ASSISTANT, answer)])
+    return _digests(request, kind, [*request.messages, answer])
 
 
 def last_answer(messages: Sequence[Message]) -> int | None:
@@ -53,7 +55,8 @@ def last_answer(messages: Sequence[Message]) -> int | None:
 
 
 def _digests(request: ChatRequest, kind: str, messages: Sequence[Message]) -> Digests:
-    head = [kind, str(len(request.tools)), *sorted(request.tools)]
+    tools = sorted(_tool(tool) for tool in request.tools.told)
+    head = [kind, str(len(tools)), *tools]
     strict = _digest([*head, *_all_of(messages, _strict)])
     if not request.session:
         return Digests(strict, None)
@@ -61,12 +64,37 @@ def _digests(request: ChatRequest, kind: str, messages: Sequence[Message]) -> Di
 
 
 def _all_of(messages: Sequence[Message], text: Callable[[Message], str]) -> Iterator[str]:
-    """Who said what, and what was attached to it: an attachment's identity is never the name of a role."""
+    """Who said what, what was called and answered, and what was attached.
+
+    An attachment's identity is never the name of a role, nor is what begins with the word for a call or a result.
+    """
     for message in messages:
         yield message.role.value
-        yield text(message)
+        yield "" if message.calls else text(message)
+        for call in message.calls:
+            yield f"call {json.dumps(call.name)} {_canonical(call.arguments)}"
+        if message.answers is not None:
+            yield f"result {message.answers.number} {message.answers.failed}"
         for file in message.files:
             yield file.identity
+
+
+def _tool(tool: ToolSpec) -> str:
+    return json.dumps([tool.name, tool.description, tool.freeform, _canonical(tool.parameters)])
+
+
+def _canonical(text: str) -> str:
+    """A JSON text in one form: clients write the same value in their own ways."""
+    try:
+        return json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _number(text: str) -> float:
+    """A number with a point or an exponent; JavaScript writes 1.0 as 1."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def _strict(message: Message) -> str:

@@ -7,6 +7,7 @@ mark of success behind it. A client that hangs up ends the answer, also while th
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ import orjson
 from flask import Response
 
 from app.chat.completion import Completion, Fold
-from app.chat.events import Event, Failed, Preamble, PromptMoved
+from app.chat.events import Event, Failed, Preamble, PromptMoved, Warned
 from app.chat.stages import ended
 from app.dialects import sse
 from app.dialects.hangup import watching
@@ -25,6 +26,13 @@ from app.dialects.pump import Pump
 from app.dialects.pump import Source as Answer
 from app.errors import UpstreamTimeout, UpstreamTruncated
 from app.observability.record import RequestRecord
+
+MAX_WARNINGS = 1000
+"""Characters of the header that tells of warnings: proxies drop answers whose headers are large."""
+
+
+_UNFIT = re.compile(r"[^!-+\--~]")
+"""What cannot stand in a word of that header: all but visible ASCII, and the comma, which parts the words."""
 
 
 class Encoder(Protocol):
@@ -77,16 +85,16 @@ def respond(
 def _whole(pump: Pump, encoder: Encoder, pace: Pace, record: RequestRecord) -> Response:
     fold = Fold()
     deadline = None if pace.whole_answer is None else time.monotonic() + pace.whole_answer
-    notes: dict[str, str] = {}
+    noted: list[Event] = []
     while True:
         events = _taken(pump, None if deadline is None else max(0.0, deadline - time.monotonic()), record)
         if events is None:
             raise UpstreamTimeout("The answer was not whole in the time this gateway allows; ask for a stream.")
         fold.feed(events)
-        notes |= _notes(events)
+        noted += [event for event in events if isinstance(event, PromptMoved | Warned)]
         if ended(events):
             body = orjson.dumps(encoder.whole(fold.completion()))
-            return Response(body, content_type="application/json", headers=notes)
+            return Response(body, content_type="application/json", headers=_notes(noted))
 
 
 def _notes(events: Sequence[Event]) -> dict[str, str]:
@@ -94,7 +102,21 @@ def _notes(events: Sequence[Event]) -> dict[str, str]:
     notes = {"x-usage": "estimated"}
     if PromptMoved() in events:
         notes["x-prompt"] = "file"
+    if warnings := _warnings(events):
+        notes["x-warnings"] = warnings
     return notes
+
+
+def _warnings(events: Sequence[Event]) -> str:
+    """The words of all warnings, each once and as a header can hold them; those that find no room are left out."""
+    line = ""
+    words = (_UNFIT.sub("?", event.word) for event in events if isinstance(event, Warned))
+    for word in dict.fromkeys(words):
+        longer = f"{line}, {word}" if line else word
+        if len(longer) > MAX_WARNINGS:
+            break
+        line = longer
+    return line
 
 
 def _prime(pump: Pump, grace: float, record: RequestRecord) -> list[Event]:

@@ -21,13 +21,13 @@ from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, Finished, Opened, PromptMoved
 from app.chat.progress import begun, failure, opening
 from app.chat.request import ChatRequest, Continuation, Message, unheard
-from app.chat.stages import Citations, Stage, UsageCount
-from app.chat.tokens import PER_MESSAGE, estimate
 from app.conversations.continuity import Found, Holder
 from app.errors import ContextLengthExceeded, ConversationNotFound, GatewayError, InvalidRequest, TokenExpired
+from app.gateway.chain import Chain, Terms
 from app.gateway.custody import Custody, Keeping, holder_of
 from app.gateway.enclosures import Enclosures
 from app.gateway.patience import Patience
+from app.gateway.talk import Talk
 from app.gateway.upstream import Upstream
 from app.kimi.exchange import Exchange
 from app.kimi.turn import PROMPT_FILE, Turn, moved
@@ -111,12 +111,14 @@ class Attempts:
         keeping: Keeping,
         models: ModelTable,
         background: Callable[[Callable[[], None]], None],
+        errs_without_call: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._upstream = upstream
         self._keeping = keeping
         self._models = models
         self._background = background
+        self._errs_without_call = errs_without_call
         self._sleep = sleep
 
     def run(
@@ -176,23 +178,26 @@ class Attempts:
     def _holder(self, credential: Credential) -> Holder:
         return holder_of(credential, self._upstream.protocol(credential))
 
-    def _turn(self, ask: Ask, course: _Course, credential: Credential) -> Turn:
+    def _turn(self, ask: Ask, course: _Course, credential: Credential, terms: Terms) -> Turn:
         """What is sent: the attachments are on Kimi's side when this returns. Raises GatewayError."""
         enclosures, prompt = course.enclosures, course.prompt
         sent = enclosures.send(ask.messages(course.thread), credential)
-        text, files = self._upstream.compose(credential, sent.messages), sent.files
+        guide = terms.guide(told=course.thread is not None)
+        text, files = self._upstream.compose(credential, sent.messages, guide), sent.files
         prompt.take_in(len(text))
         if prompt.moved:
             files = (enclosures.send_text(PROMPT_FILE, text, credential), *files)
-            text = moved(sent.messages)
+            text = moved(sent.messages, guide)
         if files:
             course.token = self._upstream.token(credential)  # the first one may have expired meanwhile
         return Turn(text, files)
 
-    def _prepared(self, ask: Ask, course: _Course, credential: Credential, custody: Custody) -> Turn | Failed:
+    def _prepared(
+        self, ask: Ask, course: _Course, credential: Credential, custody: Custody, terms: Terms
+    ) -> Turn | Failed:
         """The turn; without one, the conversation it was for stays where it was."""
         try:
-            return self._turn(ask, course, credential)
+            return self._turn(ask, course, credential, terms)
         except GatewayError as error:
             course.unsent = True
             custody.unsent()
@@ -204,13 +209,17 @@ class Attempts:
     def _exchange(
         self, ask: Ask, lease: AccountLease, course: _Course, cancellation: Cancellation
     ) -> Generator[list[Event]]:
-        """One turn with Kimi, closed at its end however it ends."""
+        """One answer of Kimi's, over as many turns as it takes; all is closed at its end, however it ends.
+
+        The end is told last: by then the account is free, unless something still has to be stopped.
+        """
         credential, request, thread = lease.credential, ask.request, course.thread
         protocol = self._upstream.protocol(credential)
         custody = Custody(
             self._keeping, credential, request, protocol, kind=ask.kind, thread=thread, passing=ask.passing
         )
-        turn = self._prepared(ask, course, credential, custody)
+        terms = Terms.of(request, self._models.choose(request.model), credential.secret)
+        turn = self._prepared(ask, course, credential, custody, terms)
         if isinstance(turn, Failed):
             yield [turn]
             return
@@ -218,26 +227,25 @@ class Attempts:
         if request.conversation_id is not None:
             self._keeping.continuity.forget(credential.account, request.conversation_id)
             continues = Continuation(request.conversation_id)
-        exchange = self._upstream.open(request, turn, credential, course.token, continues)
-        stages = self._stages(request)
+
+        def open_turn(turn: Turn, continues: Continuation | None) -> Exchange:
+            if talk.exchange is not None:
+                course.token = self._upstream.token(credential)  # the first one may have expired meanwhile
+            return self._upstream.open(request, turn, credential, course.token, continues)
+
+        talk = Talk(chain=Chain(terms, errs=self._errs_without_call), open_turn=open_turn)
         with Patience(cancellation) as patience:
             try:
-                for events in exchange.events(patience.upstream):
-                    passed = _passed(stages, events)
-                    custody.saw(passed, exchange)
-                    if exchange.conversation_id is not None:
-                        patience.opened()
-                    if passed:
-                        yield passed
-            except GatewayError as error:
-                custody.saw([Failed(error)], exchange)
-                yield [Failed(error)]
+                yield from talk.events(turn, continues, custody, patience)
             finally:
-                if exchange.running:
+                exchange = talk.exchange
+                if exchange is not None and exchange.running:
                     release = lease.keep()
                     self._background(lambda: self._stop(exchange, credential, custody, release))
                 else:
                     custody.end()
+        if talk.end:
+            yield talk.end
 
     def _noted(self, lease: AccountLease, lists: Iterable[list[Event]]) -> Iterator[list[Event]]:
         """Pass events on, telling the pool and the clean-up how the account does."""
@@ -271,14 +279,3 @@ class Attempts:
         finally:
             release()
             custody.end()
-
-    def _stages(self, request: ChatRequest) -> list[Stage]:
-        choice = self._models.choose(request.model)
-        prompt = sum(estimate(message.text) + PER_MESSAGE for message in request.messages)
-        return [Citations(written=choice.list_sources and not choice.silent), UsageCount(prompt)]
-
-
-def _passed(stages: Sequence[Stage], events: list[Event]) -> list[Event]:
-    for stage in stages:
-        events = stage(events)
-    return events

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.accounts.credentials import Credential
-from app.chat.events import Event, Failed, Finished, Preamble, TextDelta
+from app.chat.completion import Spoken
+from app.chat.events import Event, Failed, Finished, Preamble
 from app.chat.request import ChatRequest, Role
 from app.conversations.continuity import Continuity, Found, Holder
 from app.conversations.history import after
@@ -69,8 +70,9 @@ class Custody:
         self._kind = kind
         self._thread = thread
         self._passing = passing
-        self._text: list[str] = []
+        self._spoken = Spoken()
         self._begun = False
+        self._went_on = False
         self._keeps = (keeping.keeps_all or request.keep) and not passing
         self._entry: Entry | None = None
         # A conversation of the client's own is none of ours, nor is one that was to be kept from its first answer on.
@@ -83,10 +85,9 @@ class Custody:
         if exchange.conversation_id is not None:
             self._open(exchange.conversation_id)
         for event in events:
+            self._spoken.feed(event)
             match event:
-                case TextDelta(text):
-                    self._text.append(text)
-                case Finished("stop"):
+                case Finished("stop" | "tool_calls", cut=False):
                     self._finish(exchange)
                 case Failed(error) if not self._begun:
                     self._go_back(error)
@@ -94,6 +95,10 @@ class Custody:
                     pass
             if not self._begun and not isinstance(event, Preamble | Failed):
                 self._begin()
+
+    def goes_on(self) -> None:
+        """The model is asked once more in the conversation, which is not where it was any longer."""
+        self._went_on = True
 
     def unsent(self) -> None:
         """Nothing was sent: the conversation stays where it was."""
@@ -129,7 +134,7 @@ class Custody:
             return
         if request.messages[-1].role is Role.ASSISTANT:
             return  # the client had begun the answer itself, and will send both as one
-        digests = after(request, self._kind, "".join(self._text))
+        digests = after(request, self._kind, self._spoken.message)
         self._keeping.continuity.remember(holder_of(self._credential, self._protocol), digests, tip)
         self._keep()
 
@@ -139,8 +144,8 @@ class Custody:
         The legacy site is not told which message is answered, and may have kept the one that it refused to answer.
         """
         unsent = isinstance(error, TokenExpired | UpstreamUnreachable)
-        refused = error.another_account and self._thread is not None and self._thread.idle.parent_id is not None
-        if unsent or refused:
+        is_tree = self._thread is not None and self._thread.idle.parent_id is not None
+        if (unsent and not self._went_on) or (is_tree and (unsent or error.another_account)):
             self.unsent()
 
     def _keep(self) -> None:

@@ -18,7 +18,7 @@ from app.attachments.download import Downloads
 from app.attachments.intake import checked_name, in_memory
 from app.chat.cancellation import Cancellation
 from app.chat.content import Content
-from app.chat.request import FilePart, Inline, Message, Remote, Stored, TextPart, unheard
+from app.chat.request import FilePart, Inline, Message, Part, Remote, Stored, TextPart, unheard
 from app.errors import AttachmentRefused, FileNotFound, RequestTooLarge
 from app.gateway.files import Files, Known
 from app.gateway.holding import Holding, is_other_text
@@ -39,7 +39,7 @@ _NO_TEXT = "See the attachment."
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Messages with their attachments on Kimi's side: `messages` hold text alone, `files` are ids of Kimi's."""
+    """Messages with their attachments on Kimi's side: `messages` hold none any more, `files` are ids of Kimi's."""
 
     messages: tuple[Message, ...]
     files: tuple[str, ...]
@@ -113,7 +113,8 @@ class Enclosures:
         rendered = [self._rendered(message, ids, last=message is messages[-1]) for message in messages]
         files = tuple(dict.fromkeys(file_id for file_id in found if file_id is not None))
         if messages[-1].files and not rendered[-1].text.strip():
-            rendered[-1] = Message.of(rendered[-1].role, _NO_TEXT)
+            kept = [part for part in rendered[-1].parts if not isinstance(part, TextPart)]
+            rendered[-1] = replace(rendered[-1], parts=(*kept, TextPart(_NO_TEXT)))
         return Sent(tuple(rendered), files)
 
     def send_text(self, name: str, text: str, credential: Credential) -> str:
@@ -197,9 +198,9 @@ class Enclosures:
         A last message with one file needs no mark: what it speaks of is plain.
         """
         marked = not last or len(message.files) > 1
-        parts: list[TextPart] = []
+        parts: list[Part] = []
         for part in message.parts:
-            if isinstance(part, TextPart):
+            if not isinstance(part, FilePart):
                 parts.append(part)
             elif part.identity not in ids:
                 parts.append(TextPart(f"[{'image' if part.image else 'file'}, no longer attached]"))

@@ -16,8 +16,9 @@ from app.accounts.pool import Pool
 from app.chat.background_calls import is_background_call
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, PromptMoved, Served
+from app.chat.numbering import numbered
 from app.chat.progress import begun, failure
-from app.chat.request import ChatRequest, Effort
+from app.chat.request import ChatRequest, Effort, Role
 from app.errors import ConversationNotFound, GatewayError, TokenExpired
 from app.gateway.attempt import Ask, Attempts, Prompt
 from app.gateway.custody import Keeping, holder_of
@@ -125,6 +126,8 @@ class Gateway:
 
     def _ask(self, request: ChatRequest, credentials: Sequence[Credential]) -> Ask:
         """What is asked. A program's own call gets the plain model: it must be quick, and cost little."""
+        if any(message.role is Role.TOOL for message in request.messages):
+            request = replace(request, messages=numbered(request.messages))
         if is_background_call(request.messages):
             quiet = replace(request, use_search=False, effort=Effort.NONE, conversation_id=None, keep=False)
             plain = replace(quiet, model=self._models.default)

@@ -16,6 +16,7 @@ from app.kimi.exchange import Exchange
 from app.kimi.quota import Quota
 from app.kimi.storage import READ_WITHIN, Storage
 from app.kimi.turn import Turn
+from app.toolcalls.prompt import Guide
 from config.models import ModelEntry
 
 
@@ -66,9 +67,9 @@ class Upstream:
 
         return self._kimi.open(request, turn, account, offered, continues)
 
-    def compose(self, credential: Credential, messages: Sequence[Message]) -> str:
+    def compose(self, credential: Credential, messages: Sequence[Message], guide: Guide) -> str:
         """These messages as the one text of a turn."""
-        return self._kimi.compose(messages, self.protocol(credential))
+        return self._kimi.compose(messages, self.protocol(credential), guide)
 
     def upload(self, credential: Credential, content: Content, cancellation: Cancellation) -> str:
         """Send a file; give Kimi's id for it. Raises GatewayError."""

@@ -29,6 +29,7 @@ from app.kimi.refresh import TokenPair, legacy_refresh_request, refresh_request,
 from app.kimi.sites import Sites
 from app.kimi.transport import Transport
 from app.kimi.turn import Turn, merge
+from app.toolcalls.prompt import Guide
 from config.models import ModelEntry, ModelTable
 
 Offered = tuple[ModelEntry, ...]
@@ -72,9 +73,9 @@ class KimiClient:
         """
         return PROTOCOLS[account.protocol](self, request, turn, account, offered, continues)
 
-    def compose(self, messages: Sequence[Message], protocol: str) -> str:
+    def compose(self, messages: Sequence[Message], protocol: str, guide: Guide) -> str:
         """These messages as the one text that a protocol takes."""
-        return merge(messages, wrap_urls=protocol == "rest")
+        return merge(messages, wrap_urls=protocol == "rest", guide=guide)
 
     def delete(self, account: Account, conversation_ids: Sequence[str]) -> None:
         """Delete conversations on Kimi's side; those that are gone already are passed over. Raises GatewayError.

@@ -8,10 +8,11 @@ trailer, or `done` or COMPLETED before the connection closes; anything else is a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from app.chat.events import Event, Failed, Finished, Opened, ThinkingDelta
-from app.errors import GatewayError, UpstreamBusy, UpstreamProtocolError, UpstreamTruncated
+from app.chat.events import Event, Failed, Finished, Opened, ThinkingDelta, Warned
+from app.errors import GatewayError, NothingSaid, UpstreamProtocolError, UpstreamTruncated
 from app.kimi import connect_errors, json
 from app.kimi.connect_answer import AnswerText, Searches, questions
 from app.kimi.framing import MAX_FRAME, EnvelopeReader
@@ -23,6 +24,9 @@ _KNOWN_STATUSES = frozenset({"", "MESSAGE_STATUS_UNSPECIFIED", "MESSAGE_STATUS_G
 
 _OPERATIONS = (None, "", "set", "append")
 _QUESTION_TOOL = "ask_user"
+_EXPECTED_TOOLS = (_QUESTION_TOOL, "web_search", "search")
+_NOT_A_NAME = re.compile(r"[^\w.:-]", re.ASCII)
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class ConnectDecoder:
         self._status = ""
         self._changes: dict[tuple[object, object], _Change] = {}
         self._blocks: dict[tuple[str, str, str], list[str]] = {}
+        self._tools: set[str] = set()
         self._searches = Searches()
         self._answer = AnswerText(self._searches.markers)
         self._question = ""
@@ -114,7 +119,7 @@ class ConnectDecoder:
             self._fail(UpstreamProtocolError("Kimi answered in a form that is not known here."), out)
         else:
             # Heartbeats and COMPLETED without a word: one source takes it for shed load (protocol.md B9, L).
-            self._fail(UpstreamBusy("Kimi answered nothing at all; it is likely overloaded."), out)
+            self._fail(NothingSaid("Kimi answered nothing at all; it is likely overloaded."), out)
 
     def _fail(self, error: GatewayError, out: list[Event]) -> None:
         self.ended = True
@@ -226,7 +231,10 @@ class ConnectDecoder:
         return ""
 
     def _tool(self, key: tuple[str, str, str], tool: object, change: _Change, out: list[Event]) -> None:
-        """Kimi's own tools: searches become sources, a question to the person becomes text, the rest is theirs."""
+        """Kimi's own tools: searches become sources, a question to the person becomes text, the rest is theirs.
+
+        That they were used is told: who offers tools of their own may want to know that the model took others.
+        """
         self._answer.step()
         call_id, name = json.text(tool, "toolCallId"), json.text(tool, "name")
         args = json.member(tool, "args")
@@ -236,6 +244,10 @@ class ConnectDecoder:
                 pieces.clear()
             pieces.append(args)
         asking = self._blocks.setdefault((*key[:2], "name"), [name or call_id])
+        if name and name not in self._tools:
+            self._tools.add(name)
+            if not name.startswith(_EXPECTED_TOOLS):
+                out.append(Warned(f"builtin_tool:{_NOT_A_NAME.sub('_', name)[:_LONGEST_NAME]}"))
         if asking[0].startswith(_QUESTION_TOOL):
             self._question = "".join(pieces)
         called = self._blocks.setdefault((*key[:2], "call"), [""])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.chat.events import Event, Failed, Finished, Source, ThinkingDelta
-from app.errors import GatewayError, UpstreamBusy, UpstreamTruncated
+from app.errors import GatewayError, NothingSaid, UpstreamTruncated
 from app.kimi import json
 from app.kimi.citations import MarkerScanner
 from app.kimi.framing import MAX_FRAME, SseReader
@@ -244,7 +244,7 @@ class RestDecoder:
             return
         self._flush(out)
         if not self._spoken:
-            self._fail(UpstreamBusy("Kimi answered nothing at all; it is likely overloaded."), out)
+            self._fail(NothingSaid("Kimi answered nothing at all; it is likely overloaded."), out)
             return
         self.ended = True
         out.append(Finished("length" if self._at_limit else "stop"))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.chat.events import Event, Failed, Preamble, Served, Usage
+from app.chat.events import Event, Failed, Preamble, Served, Usage, Warned
 
 
 @dataclass(slots=True)
@@ -23,6 +23,7 @@ class RequestRecord:
     code: str | None = None
     first_word: float | None = None
     usage: Usage | None = None
+    warnings: set[str] = field(default_factory=set)
 
     def saw(self, events: Sequence[Event]) -> None:
         """Note what passes on its way to the client."""
@@ -33,6 +34,8 @@ class RequestRecord:
                 self.account, self.waited = event.account[:12], event.waited
             elif isinstance(event, Failed):
                 self.code = event.error.code
+            elif isinstance(event, Warned):
+                self.warnings.add(event.word.partition(":")[0])  # what follows it may be the model's
             elif self.first_word is None and not isinstance(event, Preamble):
                 self.first_word = time.monotonic()
 
@@ -52,5 +55,6 @@ class RequestRecord:
             "duration": round(now - self.started, 4),
             "prompt_tokens": usage and usage.prompt,
             "completion_tokens": usage and usage.completion + usage.reasoning,
+            "warnings": sorted(self.warnings) or None,
         }
         return {name: value for name, value in fields.items() if value is not None}

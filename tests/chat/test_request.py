@@ -39,7 +39,7 @@ def test_a_request_leaves_to_the_model_what_is_not_asked() -> None:
     """And keeps nothing, offers no tools, names no conversation."""
     request = ChatRequest("kimi", (Message.of(Role.USER, "hi"),))
     assert [request.use_search, request.effort, request.conversation_id, request.keep] == [None, None, None, False]
-    assert [request.tools, request.session] == [(), None]
+    assert [request.tools.told, request.session] == [(), None]
 
 
 def test_a_turn_goes_on_at_the_newest_message_unless_it_is_told_another() -> None:

@@ -17,7 +17,11 @@ from app.chat.events import (
     Source,
     TextDelta,
     ThinkingDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
     Usage,
+    Warned,
 )
 from app.chat.stages import MAX_UNCITED, Citations, UsageCount, ended, numbered_list
 from app.chat.tokens import estimate
@@ -25,10 +29,16 @@ from app.errors import UpstreamBusy
 
 A, B = Source("https://a.example/", "A"), Source("https://b.example/", "B")
 TEXTS = st.text(min_size=1)
+CALL: list[Event] = [
+    ToolCallStart(0, "call-1", "look"),
+    ToolCallDelta(0, '{"a": '),
+    ToolCallDelta(0, "1}"),
+    ToolCallEnd(0),
+]
 EVENTS: st.SearchStrategy[list[Event]] = st.lists(
     st.builds(TextDelta, TEXTS)
     | st.builds(ThinkingDelta, TEXTS)
-    | st.sampled_from([A, B, Cited((A,)), Cited((B, A)), Opened("chat-1"), Served("account", 0.0)]),
+    | st.sampled_from([A, B, Cited((A,)), Cited((B, A)), Opened("chat-1"), Served("account", 0.0), Warned("w"), *CALL]),
 )
 
 
@@ -101,6 +111,15 @@ def test_sources_and_citations_end_here() -> None:
     assert [type(event) for event in events] == [Annotation, Opened, ThinkingDelta, Finished]
 
 
+@pytest.mark.parametrize("written", [True, False])
+def test_calls_are_no_text(*, written: bool) -> None:
+    """They pass as they are, and a place in the text is where it was."""
+    out = cited(TextDelta("a"), *CALL, Warned("w"), Cited((A,)), Finished("tool_calls"), written=written)
+    assert out[:6] == [TextDelta("a"), *CALL, Warned("w")]
+    assert [annotation.start for annotation in places(out)] == [1]
+    assert out[-1] == Finished("tool_calls")
+
+
 @pytest.mark.parametrize(
     ("title", "line"),
     [
@@ -141,6 +160,25 @@ def test_usage_comes_just_before_the_end() -> None:
         Usage(7, estimate("hello world"), estimate("hm")),
         Finished(),
     ]
+
+
+def test_arguments_are_part_of_the_completion() -> None:
+    """Counted by themselves; the names of tools are not, and the end stays what it is."""
+    end = Finished("length", cut=True)
+    usage = Usage(7, estimate("hello") + estimate('{"a": 1}'), 0)
+    assert UsageCount(7)([TextDelta("hello"), *CALL, Warned("w"), end]) == [
+        TextDelta("hello"),
+        *CALL,
+        Warned("w"),
+        usage,
+        end,
+    ]
+
+
+@given(EVENTS)
+def test_counting_changes_nothing(events: list[Event]) -> None:
+    """All passes at once, in its order."""
+    assert UsageCount(7)([*events]) == events
 
 
 def test_a_failed_answer_has_no_usage() -> None:

@@ -103,6 +103,17 @@ def test_more_text_never_counts_less(text: str, more: str) -> None:
     assert estimator.total >= before
 
 
+@given(_TEXT, _TEXT, _TEXT)
+def test_a_fork_counts_by_itself(text: str, one: str, other: str) -> None:
+    """Both go on from what was fed before."""
+    estimator = Estimator()
+    estimator.feed(text)
+    fork = estimator.fork()
+    estimator.feed(one)
+    fork.feed(other)
+    assert (estimator.total, fork.total) == (estimate(text + one), estimate(text + other))
+
+
 def test_reading_the_total_changes_nothing() -> None:
     """It may be asked for at any time."""
     estimator = Estimator()

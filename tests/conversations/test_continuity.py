@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,16 +11,29 @@ import pytest
 from app.accounts.credentials import Credential
 from app.accounts.pool import Limits
 from app.chat.cancellation import Cancellation
+from app.chat.completion import Fold
 from app.chat.events import Event, Failed, Served
-from app.chat.request import ChatRequest, Continuation, Message, Role
+from app.chat.request import (
+    ChatRequest,
+    Choice,
+    Continuation,
+    Message,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+    ToolUse,
+)
 from app.conversations.continuity import OWNER_LIFE, Continuity, Holder
 from app.conversations.history import after
 from app.errors import InvalidRequest, UpstreamBusy
+from app.gateway.chain import Terms
 from app.gateway.custody import SLACK
 from app.state.sqlite import MEMORY, SqliteStore
 from tests.conversations.trees import TreeKimi, Turn, turns
 from tests.fakes import FakeClock, FakeKimi, jwt
-from tests.gateway.houses import ANN, BOB, TTL, House, answering, error_of, failing, refreshable, text_of
+from tests.gateway.houses import ANN, BOB, MODELS, TTL, House, answering, error_of, failing, refreshable, text_of
 
 SYSTEM = Message.of(Role.SYSTEM, "Be brief.")
 
@@ -188,7 +202,12 @@ def test_a_branch_is_merged() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tools": ("tool",)}, {"model": "kimi-k3"}, {"model": "0123456789abcdefghij"}, {"model": "kimi-research"}],
+    [
+        {"tools": ToolUse((ToolSpec("tool"),))},
+        {"model": "kimi-k3"},
+        {"model": "0123456789abcdefghij"},
+        {"model": "kimi-research"},
+    ],
     ids=["tools", "model", "agent", "research"],
 )
 def test_what_another_conversation_is_needed_for_is_merged(changes: dict[str, object]) -> None:
@@ -208,7 +227,7 @@ def test_a_changed_system_text_is_merged(system: tuple[Message, ...]) -> None:
 
 def test_tools_that_are_gone_are_merged() -> None:
     """As those that came."""
-    talk = Talk(request=ChatRequest("kimi", (), tools=("tool",))).say("hi", "and?")
+    talk = Talk(request=ChatRequest("kimi", (), tools=ToolUse((ToolSpec("tool"),)))).say("hi", "and?")
     talk.request = ChatRequest("kimi", ())
     assert untouched(talk.say("so?"))
 
@@ -393,6 +412,211 @@ def test_the_legacy_site_s_refused_turn_does_not(outcome: str) -> None:
     assert not talk.say("and?").last.is_native
 
 
+# --- Tools -------------------------------------------------------------------------------------------------
+
+WORK = ChatRequest("kimi", (), tools=ToolUse((ToolSpec("Read", "Read a file."), ToolSpec("Walk"))))
+ARGUMENTS = '{"path": "/a", "limit": 5}'
+
+
+class Work(Talk):
+    """A client with tools: `run` takes a turn in which the model calls, and runs what it has called."""
+
+    def __init__(self, kimi: TreeKimi | None = None, **changes: object) -> None:
+        self.texts: dict[int, str] = {}
+        kimi = kimi or TreeKimi(words=lambda number: self.texts.get(number, f"Answer {number}."))
+        super().__init__(kimi, request=WORK, **changes)  # type: ignore[arg-type] # fields by their names
+
+    def run(self, *names: str, results: Sequence[str] = ("42", "43")) -> Work:
+        """Have the model call these tools; their results follow what was said last."""
+        self.have_called(*names)
+        request = self.wants("do it")
+        fold = Fold()
+        fold.feed(self.send(request))
+        calls = fold.completion().calls
+        assert [call.name for call in calls] == [*names]
+        answers = [
+            Message(Role.TOOL, (ToolResultPart(call.call_id), TextPart(text)))
+            for call, text in zip(calls, results, strict=False)
+        ]
+        self.messages = (*request.messages, Message(Role.ASSISTANT, calls), *answers)
+        return self
+
+    def have_called(self, *names: str) -> None:
+        """The model's next answer calls."""
+        marks = Terms.of(self.wants("do it"), MODELS.choose("kimi"), ANN.secret).marks
+        assert marks is not None
+        calls = [f'{marks.call} name="{name}">\n{ARGUMENTS}\n{marks.call_end}>' for name in names]
+        self.texts[len(self.kimi.turns) + 1] = "Let me see.\n" + "\n".join(calls)
+
+    def finish(self) -> Work:
+        """Send the results, and keep the answer."""
+        request = replace(self.request, messages=self.messages)
+        self.messages = (*self.messages, Message.of(Role.ASSISTANT, text_of(self.send(request))))
+        return self
+
+    def rewrite(self, change: Callable[[ToolCallPart], ToolCallPart], **result: object) -> Work:
+        """Repeat all calls in another way, and with `result` the results."""
+        self.messages = tuple(
+            Message(
+                message.role,
+                tuple(
+                    change(part)
+                    if isinstance(part, ToolCallPart)
+                    else replace(part, **result)  # type: ignore[arg-type] # fields by their names
+                    if isinstance(part, ToolResultPart)
+                    else part
+                    for part in message.parts
+                ),
+            )
+            for message in self.messages
+        )
+        return self
+
+
+def test_a_task_with_tools_goes_on_in_its_conversation() -> None:
+    """Only results are sent on, as long as the client repeats what it was given."""
+    work = Work().run("Read", "Walk").finish().run("Walk").finish()
+    work.say("thanks")
+    assert [turn.is_native for turn in work.met] == [False, True, True, True, True]
+    assert {turn.chat_id for turn in work.met} == {"chat-0"}
+    assert ["Read a file." in turn.text for turn in work.met] == [True, False, False, False, False]
+    assert work.met[1].text.count("<result:") == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda call: call,
+        lambda call: replace(call, arguments='{"limit":5.0,"path":"\\u002fa"}'),
+        lambda call: replace(call, arguments='{\n  "path": "/a",\n  "limit": 5\n}'),
+        lambda call: replace(call, freeform=True),
+    ],
+    ids=["as it was", "minified", "laid out", "as another kind"],
+)
+@pytest.mark.parametrize("said", ["", "Let me see.", "Something else."])
+def test_a_call_is_recognised_however_it_is_repeated(change: Callable[[ToolCallPart], ToolCallPart], said: str) -> None:
+    """With its words or without: `content` is null in many clients."""
+    work = Work().run("Read").rewrite(change)
+    called = work.messages[1]
+    work.messages = (work.messages[0], replace(called, parts=(TextPart(said), *called.parts)), work.messages[2])
+    work.finish()
+    work.say("thanks")
+    assert [turn.is_native for turn in work.kimi.turns] == [False, True, True]
+
+
+def test_a_call_is_recognised_under_other_ids() -> None:
+    """Clients give their own; results without any answer by their place."""
+    work = Work().run("Read", "Walk")
+    work.rewrite(lambda call: replace(call, call_id=f"own-{call.name}"))
+    for place, name in ((2, "own-Read"), (3, "own-Walk")):
+        message = work.messages[place]
+        named = replace(message, parts=(ToolResultPart(name), *message.parts[1:]))
+        work.messages = (*work.messages[:place], named, *work.messages[place + 1 :])
+    work.finish()
+    work.rewrite(lambda call: replace(call, call_id=""), call_id=None)
+    work.say("thanks")
+    assert [turn.is_native for turn in work.kimi.turns] == [False, True, True]
+
+
+def test_results_in_another_order_are_the_same() -> None:
+    """Their ids tell whose they are."""
+    work = Work().run("Read", "Walk")
+    work.messages = (*work.messages[:2], work.messages[3], work.messages[2])
+    work.finish()
+    work.messages = (*work.messages[:2], work.messages[3], work.messages[2], *work.messages[4:])
+    work.say("thanks")
+    assert [turn.is_native for turn in work.kimi.turns] == [False, True, True]
+    text = work.kimi.turns[1].text
+    assert text.index("42") < text.index("43")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda call: replace(call, name="Walk"),
+        lambda call: replace(call, arguments='{"path": "/b", "limit": 5}'),
+        lambda call: replace(call, arguments='{"path": "/a"}'),
+        lambda call: replace(call, arguments=""),
+    ],
+    ids=["name", "arguments", "fewer", "none"],
+)
+def test_another_call_is_another_history(change: Callable[[ToolCallPart], ToolCallPart]) -> None:
+    """It is merged, and the conversation stays where it was."""
+    work = Work().run("Read").rewrite(change).finish()
+    assert [turn.is_native for turn in work.met] == [False, False]
+    assert len(work.kimi.chats["chat-0"].nodes) == 2
+
+
+@pytest.mark.parametrize("change", [{"failed": True}, {"text": "44"}])
+def test_another_result_is_another_history(change: dict[str, object]) -> None:
+    """Once the model has answered to the first."""
+    work = Work().run("Read").finish()
+    result = work.messages[2]
+    about, text = (
+        (replace(result.answers, failed=True), "42")
+        if "failed" in change and result.answers
+        else (result.parts[0], "44")
+    )
+    work.messages = (*work.messages[:2], replace(result, parts=(about, TextPart(text))), *work.messages[3:])
+    work.say("thanks")
+    assert [turn.is_native for turn in work.met] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        ToolUse(),
+        ToolUse(WORK.tools.tools, Choice.NONE),
+        ToolUse(WORK.tools.tools[:1]),
+        ToolUse(WORK.tools.tools, allowed=("Read",)),
+        ToolUse((*WORK.tools.tools, ToolSpec("Fly"))),
+        ToolUse((ToolSpec("Read", "Read it."), WORK.tools.tools[1])),
+        ToolUse((replace(WORK.tools.tools[0], parameters='{"type": "object"}'), WORK.tools.tools[1])),
+    ],
+    ids=["no more", "none", "fewer", "some", "more", "other words", "other parameters"],
+)
+def test_other_tools_are_another_history(tools: ToolUse) -> None:
+    """The model has been told of others."""
+    work = Work().run("Read")
+    work.request = replace(work.request, tools=tools)
+    work.finish()
+    assert [turn.is_native for turn in work.kimi.turns] == [False, False]
+    assert ("Read a file." in work.kimi.turns[1].text) is ("Read a file." in {tool.description for tool in tools.told})
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        ToolUse(WORK.tools.tools, Choice.REQUIRED),
+        ToolUse(WORK.tools.tools, parallel=False),
+        ToolUse(WORK.tools.tools[::-1]),
+        ToolUse(WORK.tools.tools, allowed=("Read", "Walk")),
+        ToolUse((replace(WORK.tools.tools[0], eager=True), WORK.tools.tools[1])),
+    ],
+    ids=["required", "one call", "another order", "all allowed", "eager"],
+)
+def test_the_same_tools_in_another_use_are_the_same_history(tools: ToolUse) -> None:
+    """The reminder tells of that."""
+    work = Work().run("Read")
+    work.request = replace(work.request, tools=tools)
+    work.finish()
+    assert [turn.is_native for turn in work.kimi.turns][:2] == [False, True]
+
+
+def test_a_task_with_tools_is_merged_in_the_same_marks() -> None:
+    """Another account is told the whole history; its own marks stand in it, and no other."""
+    work = Work(accounts=(ANN, BOB)).run("Read")
+    work.kimi.outcomes = ["refused"]
+    work.finish()
+    theirs = Terms.of(replace(WORK, messages=work.messages), MODELS.choose("kimi"), BOB.secret).marks
+    assert theirs is not None
+    text = work.kimi.turns[-1].text
+    assert not work.kimi.turns[-1].is_native
+    assert text.count(f'{theirs.call} name="Read">\n{ARGUMENTS}') == 1
+    assert text.count(f'{theirs.result} id="1" name="Read">\n42\n') == 1
+    assert {mark[-4:] for mark in re.findall(r"<(?:call|result):[A-Z0-9]{4}", text)} == {theirs.nonce}
+
+
 # --- Conversations that are gone ---------------------------------------------------------------------------
 
 
@@ -495,7 +719,9 @@ class Shelf:
 
     def remember(self, conversation_id: str = "chat-1", tip: str | None = "message-1") -> Shelf:
         """Put the conversation of ASKED there."""
-        self.records.remember(HOLDER, after(ASKED, "kimi", "hello"), Continuation(conversation_id, tip))
+        self.records.remember(
+            HOLDER, after(ASKED, "kimi", Message.of(Role.ASSISTANT, "hello")), Continuation(conversation_id, tip)
+        )
         return self
 
 
@@ -556,7 +782,9 @@ def test_a_record_that_has_changed_cannot_be_claimed_by_its_old_look() -> None:
 def test_a_conversation_is_found_at_its_tip_only() -> None:
     """The names of earlier turns lead to it no more."""
     shelf = Shelf().remember()
-    shelf.records.remember(HOLDER, after(THEN, "kimi", "so"), Continuation("chat-1", "message-3"))
+    shelf.records.remember(
+        HOLDER, after(THEN, "kimi", Message.of(Role.ASSISTANT, "so")), Continuation("chat-1", "message-3")
+    )
     assert shelf.records.find(THEN, "kimi", [HOLDER]) is None
     later = replace(THEN, messages=turns("hi", "hello", "and?", "so", "well?"))
     assert shelf.records.find(later, "kimi", [HOLDER]) is not None

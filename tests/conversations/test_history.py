@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -9,13 +10,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.request import ChatRequest, Effort, FilePart, Inline, Message, Remote, Role, Stored, TextPart
+from app.chat.numbering import numbered
+from app.chat.request import (
+    ChatRequest,
+    Choice,
+    Effort,
+    FilePart,
+    Inline,
+    Message,
+    Remote,
+    Role,
+    Stored,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+    ToolUse,
+)
 from app.conversations.history import after, known, last_answer
 from tests.conversations.trees import turns
 
 ANSWER = "First line.\n\n    code\nLast line."
 ASKED = ChatRequest("kimi", turns("hi"))
 NAMED = replace(ASKED, session="session-1")
+
+
+def said(text: str) -> Message:
+    """An answer of words alone."""
+    return Message.of(Role.ASSISTANT, text)
+
+
+def offering(*names: str) -> ToolUse:
+    """These tools, to be called or not."""
+    return ToolUse(tuple(ToolSpec(name) for name in names))
 
 
 def goes_on(request: ChatRequest, *, answer: str, more: str = "and?") -> ChatRequest:
@@ -25,7 +52,7 @@ def goes_on(request: ChatRequest, *, answer: str, more: str = "and?") -> ChatReq
 
 def is_recognised(before: ChatRequest, then: ChatRequest, *, kind: str = "kimi", answer: str = ANSWER) -> list[str]:
     """By which digests a request is seen to go on where an answer to another one ended."""
-    told, found = after(before, "kimi", answer), known(then, kind)
+    told, found = after(before, "kimi", said(answer)), known(then, kind)
     if found is None:
         return []
     pairs = {"strict": (told.strict, found.strict), "lenient": (told.lenient, found.lenient)}
@@ -102,16 +129,16 @@ def test_settings_of_a_turn_do_not_matter(changes: dict[str, object]) -> None:
 
 def test_tools_are_the_same_in_any_order() -> None:
     """Clients keep them in sets."""
-    asked = replace(ASKED, tools=("a", "b"))
-    assert is_recognised(asked, replace(goes_on(asked, answer=ANSWER), tools=("b", "a"))) == ["strict"]
+    asked = replace(ASKED, tools=offering("a", "b"))
+    assert is_recognised(asked, replace(goes_on(asked, answer=ANSWER), tools=offering("b", "a"))) == ["strict"]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"tools": ("another",)},
-        {"tools": ("a", "b")},
-        {"tools": ()},
+        {"tools": offering("another")},
+        {"tools": offering("a", "b")},
+        {"tools": offering()},
         {"messages": (Message.of(Role.SYSTEM, "Be brief."), *turns("hi", ANSWER, "and?"))},
         {"messages": turns("hello", ANSWER, "and?")},
         {"messages": turns("hi", ANSWER, "and?", "more", "and?")},
@@ -121,7 +148,7 @@ def test_tools_are_the_same_in_any_order() -> None:
 )
 def test_another_history_is_never_recognised(changes: dict[str, object]) -> None:
     """Tools, system text, a turn more, another speaker."""
-    asked = replace(NAMED, tools=("a",))
+    asked = replace(NAMED, tools=offering("a"))
     then = replace(goes_on(asked, answer=ANSWER), **changes)  # type: ignore[arg-type] # fields by their names
     assert is_recognised(asked, then) == []
 
@@ -256,6 +283,191 @@ def user(text: str) -> Message:
     return Message.of(Role.USER, text)
 
 
+# --- Calls of tools ----------------------------------------------------------------------------------------
+
+ARGUMENTS = '{"path": "/a", "limit": 5, "deep": {"x": [1.5, null], "é": "ü"}}'
+
+
+def calling(*calls: tuple[str, str], text: str = "", call_id: str = "call", freeform: bool = False) -> Message:
+    """An assistant's message that calls, with its words before that."""
+    made = [ToolCallPart(f"{call_id}-{place}", *call, freeform) for place, call in enumerate(calls, 1)]
+    return Message(Role.ASSISTANT, (*([TextPart(text)] if text else []), *made))
+
+
+def result(text: str = "42", number: int | None = 1, *, call_id: str = "call-1", failed: bool = False) -> Message:
+    """A result, as it is once its call is known."""
+    return Message(Role.TOOL, (ToolResultPart(call_id, "Read", failed, number), TextPart(text)))
+
+
+def recognises(answer: Message, repeated: Message, *between: Message) -> list[str]:
+    """By which digests a request is recognised that repeats an answer in this way."""
+    told = after(NAMED, "kimi", answer)
+    found = known(replace(NAMED, messages=(*NAMED.messages, repeated, *(between or (result(),)))), "kimi")
+    assert found is not None
+    pairs = {"strict": (told.strict, found.strict), "lenient": (told.lenient, found.lenient)}
+    return [name for name, (one, other) in pairs.items() if one == other]
+
+
+READ = calling(("Read", ARGUMENTS), text="Let me see.")
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        READ,
+        calling(("Read", ARGUMENTS)),
+        calling(("Read", ARGUMENTS), text="Something else."),
+        calling(("Read", ARGUMENTS), call_id="another"),
+        calling(("Read", '{"limit":5,"path":"/a","deep":{"\\u00e9":"\\u00fc","x":[1.5,null]}}')),
+        calling(("Read", ARGUMENTS.replace(": ", ":  \n"))),
+        calling(("Read", ARGUMENTS.replace(" 5,", " 5.0,").replace("1.5", "15e-1"))),
+    ],
+    ids=["as it was", "no content", "other content", "other ids", "minified", "laid out", "other numbers"],
+)
+def test_a_call_is_recognised_in_what_clients_make_of_it(repeated: Message) -> None:
+    """They read the arguments and write them anew, and leave out what was said beside the call."""
+    assert recognises(READ, repeated) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("wrote", "writes"),
+    [
+        ("1.0", "1"),
+        ("1e3", "1000"),
+        ("-0.0", "0"),
+        ("1e21", "1e+21"),
+        ("0.10", "0.1"),
+        ("12345678901234567890.0", "1.2345678901234567e+19"),
+    ],
+)
+def test_numbers_are_recognised_as_javascript_writes_them(wrote: str, writes: str) -> None:
+    """It has one kind of number, and writes it in its own way."""
+    assert recognises(calling(("Read", f'{{"a": {wrote}}}')), calling(("Read", f'{{"a":{writes}}}'))) == BOTH
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        calling(("Bash", ARGUMENTS)),
+        calling(("Read", ARGUMENTS.replace("/a", "/b"))),
+        calling(("Read", ARGUMENTS.replace("5", '"5"'))),
+        calling(("Read", ARGUMENTS.replace("null", "false"))),
+        calling(("Read", "{}")),
+        calling(("Read", ARGUMENTS + "x")),
+        calling(("Read", ARGUMENTS), ("Read", ARGUMENTS)),
+        said("Let me see."),
+        said(""),
+        said(f"call Read {ARGUMENTS}"),
+    ],
+)
+def test_another_call_is_never_recognised(repeated: Message) -> None:
+    """Name, arguments, how many: the model would see what it has not said."""
+    assert recognises(READ, repeated) == []
+    assert recognises(repeated, READ) == []
+
+
+def test_the_order_of_calls_matters() -> None:
+    """Their results are numbered by it."""
+    one, other = ("Read", "{}"), ("Bash", "{}")
+    assert recognises(calling(one, other), calling(other, one)) == []
+    assert recognises(calling(one, other), calling(one, other)) == BOTH
+
+
+@pytest.mark.parametrize("arguments", ["", "not json", "[1", '{"a": NaN}', "[" * 5000, "9" * 5000])
+def test_arguments_that_are_no_json_are_taken_as_they_are(arguments: str) -> None:
+    """A letter counts."""
+    assert recognises(calling(("Read", arguments)), calling(("Read", arguments))) == BOTH
+    assert recognises(calling(("Read", arguments)), calling(("Read", arguments + " "))) in ([], BOTH)
+    assert recognises(calling(("Read", arguments)), calling(("Read", arguments + "x"))) == []
+
+
+def test_a_freeform_call_is_one_with_its_text_as_an_argument() -> None:
+    """The client may give it back in either way."""
+    arguments = '{"input": "*** Begin"}'
+    assert recognises(calling(("Patch", arguments), freeform=True), calling(("Patch", arguments))) == BOTH
+
+
+def test_a_name_and_arguments_cannot_pass_for_others() -> None:
+    """Wherever the one ends and the other begins."""
+    assert recognises(calling(("a b", "c")), calling(("a", "b c"))) == []
+    assert recognises(calling(("a", "{}")), calling(('a" "b', "{}"))) == []
+
+
+def then(*results: Message, tools: ToolUse = ASKED.tools) -> ChatRequest:
+    """A history whose calls were answered so, and an answer to that."""
+    return replace(ASKED, messages=(*turns("hi"), calling(("Read", "{}"), ("Read", "{}")), *results), tools=tools)
+
+
+ANSWERED = then(result("1", 1), result("2", 2, call_id="call-2"))
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (ANSWERED, True),
+        (then(result("1", 1, call_id="x"), result("2", 2, call_id="y")), True),
+        (then(result("1", 1), result("3", 2)), False),
+        (then(result("2", 1), result("1", 2)), False),
+        (then(result("1", 2), result("2", 1)), False),
+        (then(result("1", 1, failed=True), result("2", 2)), False),
+        (then(result("1", 1)), False),
+        (then(result("1", 1), result("2", None)), False),
+        (then(result("1", 1), result("2 ", 2)), False),
+        (then(result("1", 1), Message.of(Role.USER, "2")), False),
+    ],
+    ids=["same", "ids", "text", "swapped", "numbers", "failed", "missing", "unknown", "space", "no result"],
+)
+def test_a_history_is_recognised_by_its_results(other: ChatRequest, *, same: bool) -> None:
+    """What a tool gave, for which call, and whether it failed; not by ids."""
+    assert is_recognised(ANSWERED, goes_on(other, answer=ANSWER)) == ["strict"] * same
+
+
+@pytest.mark.parametrize("orders", [(0, 1), (1, 0)])
+def test_results_in_another_order_are_the_same(orders: tuple[int, int]) -> None:
+    """Their ids tell whose they are."""
+    results = [Message(Role.TOOL, (ToolResultPart(f"call-{place}"), TextPart(str(place)))) for place in (1, 2)]
+    asked = then(*(results[place] for place in orders))
+    asked = replace(asked, messages=numbered(asked.messages))
+    assert is_recognised(ANSWERED, goes_on(asked, answer=ANSWER)) == ["strict"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "same"),
+    [
+        (ToolSpec("Read", "Read.", '{"type":"object","properties":{"a":{"type":"string"}}}'), True),
+        (ToolSpec("Read", "Read.", '{ "properties": {"a": {"type": "string"}}, "type": "object"}'), True),
+        (ToolSpec("Read", "Read.", '{"type":"object","properties":{"a":{"type":"string"}}}', eager=True), True),
+        (ToolSpec("Read", "Look.", '{"type":"object","properties":{"a":{"type":"string"}}}'), False),
+        (ToolSpec("Read", "Read.", '{"type":"object","properties":{"a":{"type":"integer"}}}'), False),
+        (ToolSpec("Look", "Read.", '{"type":"object","properties":{"a":{"type":"string"}}}'), False),
+        (ToolSpec("Read", "Read.", '{"type":"object","properties":{"a":{"type":"string"}}}', freeform=True), False),
+    ],
+)
+def test_a_history_is_recognised_by_its_tools(tool: ToolSpec, *, same: bool) -> None:
+    """All that the model was told of them; neither how it was laid out, nor how calls are passed on."""
+    first = ToolSpec("Read", "Read.", '{"type":"object","properties":{"a":{"type":"string"}}}')
+    asked = replace(ASKED, tools=ToolUse((first,)))
+    other = replace(goes_on(asked, answer=ANSWER), tools=ToolUse((tool,)))
+    assert is_recognised(asked, other) == ["strict"] * same
+
+
+@pytest.mark.parametrize(
+    ("use", "same"),
+    [
+        (ToolUse(offering("a", "b").tools, Choice.REQUIRED), True),
+        (ToolUse(offering("a", "b").tools, parallel=False), True),
+        (ToolUse(offering("a", "b").tools, allowed=("b", "a")), True),
+        (ToolUse(offering("a", "b", "c").tools, allowed=("b", "a")), True),
+        (ToolUse(offering("a", "b").tools, allowed=("a",)), False),
+        (ToolUse(offering("a", "b").tools, Choice.NONE), False),
+    ],
+)
+def test_what_counts_are_the_tools_that_the_model_was_told_of(use: ToolUse, *, same: bool) -> None:
+    """How they are to be used is told anew in each turn."""
+    asked = replace(ASKED, tools=offering("a", "b"))
+    assert is_recognised(asked, replace(goes_on(asked, answer=ANSWER), tools=use)) == ["strict"] * same
+
+
 # --- Properties --------------------------------------------------------------------------------------------
 
 TEXT = st.text("ab <\n", max_size=6)
@@ -269,7 +481,7 @@ def test_an_unchanged_history_is_always_recognised(
     texts: list[str], session: str | None, tools: tuple[str, ...]
 ) -> None:
     """Whatever it says."""
-    asked = ChatRequest("kimi", turns(*texts[:-2]), tools=tools, session=session)
+    asked = ChatRequest("kimi", turns(*texts[:-2]), tools=offering(*tools), session=session)
     assert "strict" in is_recognised(asked, goes_on(asked, answer=texts[-2]), answer=texts[-2])
 
 
@@ -314,17 +526,70 @@ def test_what_is_recognised_says_the_same(
 ) -> None:
     """No piece of a history passes for another piece."""
     (told, session, tools), (found, its_session, its_tools) = one, other
-    asked = ChatRequest("kimi", turns(*told[:-2]), tools=tools, session=session)
-    then = ChatRequest("kimi", turns(*found), tools=its_tools, session=its_session)
+    asked = ChatRequest("kimi", turns(*told[:-2]), tools=offering(*tools), session=session)
+    then = ChatRequest("kimi", turns(*found), tools=offering(*its_tools), session=its_session)
     if is_recognised(asked, then, answer=told[-2]):
         assert told[:-1:2] == found[:-1:2]
         assert ["".join(text.split()) for text in told[1::2]] == ["".join(text.split()) for text in found[1::2]]
         assert sorted(tools) == sorted(its_tools)
 
 
+PARTS = st.sampled_from(
+    [
+        TextPart("a"),
+        TextPart('call "a" {}'),
+        TextPart("result 1 False"),
+        ToolCallPart("x", "a", "{}"),
+        ToolCallPart("y", "a", "{}"),
+        ToolCallPart("x", "a", '{"b":1}'),
+        ToolCallPart("x", "a", '{"b": 1.0}'),
+        ToolCallPart("x", "a {}", "b"),
+        ToolCallPart("x", "a", "{} b"),
+        ToolResultPart("x", "a", number=1),
+        ToolResultPart("x", "a", failed=True, number=1),
+        ToolResultPart("x", "a"),
+    ]
+)
+TALKS = st.lists(
+    st.builds(
+        lambda role, parts: Message(role, tuple(parts)),
+        st.sampled_from([Role.USER, Role.ASSISTANT, Role.TOOL]),
+        st.lists(PARTS, max_size=2, unique_by=type),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(TALKS, TALKS)
+def test_histories_with_calls_are_told_apart(one: list[Message], other: list[Message]) -> None:
+    """What is recognised has called and answered the same, in the same messages; beside a call words do not count."""
+
+    def meant(messages: list[Message]) -> list[object]:
+        return [
+            (
+                message.role,
+                "" if message.calls else message.text,
+                [(call.name, value_of(call.arguments)) for call in message.calls],
+                message.answers and (message.answers.number, message.answers.failed),
+            )
+            for message in messages
+        ]
+
+    def value_of(arguments: str) -> object:
+        try:
+            return json.loads(arguments)
+        except ValueError:
+            return arguments
+
+    asked = replace(ASKED, messages=tuple(one))
+    following = replace(ASKED, messages=(*other, *turns("", ANSWER, "and?")[1:]))
+    assert (is_recognised(asked, following) == ["strict"]) == (meant(one) == meant(other))
+
+
 @pytest.mark.parametrize("tag", ["<think>", "<details ", '<details type="reasoning">', " "])
 def test_a_history_full_of_opening_tags_is_read_in_one_pass(tag: str) -> None:
     """Anybody can send one; read from each tag anew, it would take minutes."""
     began = time.monotonic()
-    assert after(NAMED, "kimi", tag * 100_000).strict
+    assert after(NAMED, "kimi", said(tag * 100_000)).strict
     assert time.monotonic() - began < 5.0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from app.accounts.credentials import claims_of
+from app.accounts.credentials import claims_of, parse_credentials
 from app.chat.cancellation import Cancellation
 from app.chat.events import Event, Failed, Finished, Opened, TextDelta
-from app.chat.request import ChatRequest, Continuation, Inline, Message, Role, TextPart
+from app.chat.request import ChatRequest, Continuation, FilePart, Inline, Message, Role, TextPart
 from app.errors import (
     ContextLengthExceeded,
     ConversationNotFound,
@@ -18,12 +19,15 @@ from app.errors import (
     UpstreamBusy,
     UpstreamTruncated,
 )
+from app.gateway.chain import Terms
 from app.kimi.client import Account, KimiClient
 from app.kimi.turn import PROMPT_FILE, merge
 from app.kimi.turn import Turn as Sent
-from config.models import ModelEntry
+from config.models import ModelEntry, load_models
 from tests.fakes import FakeStorage
 
+MODELS = load_models()
+_CALL = re.compile(r'<call:\w{4} name="([^"]*)">\n(.*?)\n</call:\w{4}>', re.DOTALL)
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
@@ -76,6 +80,7 @@ class Turn:
     before: tuple[Node, ...]
     text: str
     files: tuple[bytes, ...] = ()
+    secret: bytes = b""
 
     @property
     def is_native(self) -> bool:
@@ -96,10 +101,15 @@ class Turn:
         ends = [*cuts, len(messages)]
         begins = [0, *(cut + 1 for cut in cuts)]
         turns = [messages[begin:end] for begin, end in zip(begins, ends, strict=True)]
-        said = [merge(_marked(turn)) for turn in turns]
-        same = all(_bare(node.text) == _bare(messages[cut].text) for node, cut in zip(heard, cuts, strict=True))
+        said = [self._said(messages[:end], turn, told=end > ends[0]) for end, turn in zip(ends, turns, strict=True)]
+        same = all(_is_of(node.text, messages[cut]) for node, cut in zip(heard, cuts, strict=True))
         same = same and files == [_shown(turn) for turn in turns]
         return same and _merged(said[0]) == _merged(texts[0]) and said[1:] == texts[1:]
+
+    def _said(self, history: Sequence[Message], turn: Sequence[Message], *, told: bool) -> str:
+        """What one turn says, as it was said at its time."""
+        request = replace(self.request, messages=tuple(history))
+        return merge(_marked(turn), guide=Terms.of(request, MODELS.choose(request.model), self.secret).guide(told=told))
 
 
 def _shown(messages: Sequence[Message]) -> tuple[bytes, ...]:
@@ -113,9 +123,23 @@ def _marked(messages: Sequence[Message]) -> list[Message]:
     found: list[Message] = []
     for place, message in enumerate(messages):
         is_plain = place == len(messages) - 1 and len(message.files) == 1
-        words = [part.text if isinstance(part, TextPart) else f"[image: {part.name}]" for part in message.parts]
-        found.append(Message.of(message.role, message.text if is_plain else "\n".join(words)))
+        words = [
+            part.text if isinstance(part, TextPart) else f"[image: {part.name}]"
+            for part in message.parts
+            if isinstance(part, TextPart | FilePart)
+        ]
+        text = message.text if is_plain else "\n".join(words)
+        found.append(Message(message.role, (*filter(None, [message.answers]), TextPart(text), *message.calls)))
     return found
+
+
+def _is_of(text: str, message: Message) -> bool:
+    """Whether a client may repeat an answer of this text so: its calls, or where there are none its words."""
+    if not message.calls:
+        return _bare(text) == _bare(message.text)
+    return [(name, json.loads(arguments)) for name, arguments in _CALL.findall(text)] == [
+        (call.name, json.loads(call.arguments)) for call in message.calls
+    ]
 
 
 def _bare(text: str) -> str:
@@ -252,7 +276,8 @@ class TreeExchange:
         told = self._continues.parent_id if self._continues else None
         parent = told if told is not None else chat.newest
         text, files = self._read()
-        self._kimi.turns.append(Turn(self._request, chat_id, tuple(chat.path(parent)), text, files))
+        secret = parse_credentials(self._account.token)[0].secret
+        self._kimi.turns.append(Turn(self._request, chat_id, tuple(chat.path(parent)), text, files, secret))
         return chat.add(parent, Role.USER, text, files)
 
     def _read(self) -> tuple[str, tuple[bytes, ...]]:

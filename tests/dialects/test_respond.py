@@ -22,9 +22,10 @@ from app.chat.events import (
     TextDelta,
     ThinkingDelta,
     Usage,
+    Warned,
 )
 from app.dialects.openai_chat.encoder import DONE, ChatEncoder
-from app.dialects.respond import Pace, respond
+from app.dialects.respond import MAX_WARNINGS, Pace, respond
 from app.errors import GatewayError, RateLimitExceeded, UpstreamTimeout, UpstreamTruncated
 from app.observability.record import RequestRecord
 from tests.dialects.answers import Answer
@@ -98,6 +99,7 @@ def test_a_stream_has_the_headers_of_the_contract() -> None:
         (Opened("chat-1"),),
         (Served("account", 0.0), Opened("chat-1"), Source("https://a.example/", "A")),
         (PromptMoved(), Served("account", 0.0)),
+        (Warned("coerced:limit"),),
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
@@ -358,6 +360,64 @@ def test_a_prompt_that_is_moved_after_the_headers_is_answered_all_the_same() -> 
 
 
 @pytest.mark.parametrize("stream", [True, False])
+def test_warnings_are_told_in_a_header(*, stream: bool) -> None:
+    """Each once, in the order in which they came, beside what the headers tell otherwise."""
+    door = Door()
+    door.answer.say(Warned("b"), PromptMoved(), Warned("coerced:limit"))
+    door.answer.say(Warned("a"), Warned("b"))
+    door.answer.say(*WHOLE)
+    response = door(stream=stream)
+    told = [response.headers[name] for name in ("x-warnings", "x-prompt", "x-usage")]
+    assert told == ["b, coerced:limit, a", "file", "estimated"]
+    assert b"coerced" not in b"".join(body(response))
+    response.close()
+
+
+def test_a_whole_answer_tells_also_of_late_warnings() -> None:
+    """Its headers go out at the end."""
+    door = Door()
+    door.answer.say(Warned("early"), TextDelta("a"))
+    door.answer.say(Warned("late"))
+    door.answer.say(Finished())
+    assert door(stream=False).headers["x-warnings"] == "early, late"
+
+
+def test_a_stream_tells_of_early_warnings_only() -> None:
+    """Its headers are out when the first word is; a late one says nothing in it, and breaks nothing."""
+    door = Door()
+    door.answer.say(Warned("early"), TextDelta("a"))
+    response = door()
+    door.answer.say(Warned("late"), Finished())
+    data = b"".join(body(response))
+    assert response.headers["x-warnings"] == "early"
+    assert b"late" not in data
+    assert data.endswith(DONE)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_without_warnings_has_no_header_for_them(*, stream: bool) -> None:
+    """An empty one would say nothing."""
+    door = Door()
+    door.answer.say(*WHOLE)
+    response = door(stream=stream)
+    assert "x-warnings" not in response.headers
+    response.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_header_of_warnings_has_its_limit(*, stream: bool) -> None:
+    """No word of it is cut in two."""
+    words = [f"unknown_tool:{number:03}" for number in range(100)]
+    door = Door()
+    door.answer.say(*map(Warned, words), *WHOLE)
+    response = door(stream=stream)
+    told = response.headers["x-warnings"]
+    assert MAX_WARNINGS - len(words[0]) - 2 < len(told) <= MAX_WARNINGS
+    assert told.split(", ") == words[: told.count(",") + 1]
+    response.close()
+
+
+@pytest.mark.parametrize("stream", [True, False])
 def test_a_crash_is_an_internal_error(*, stream: bool) -> None:
     """With a status, if nothing was sent."""
     door = Door()
@@ -377,3 +437,10 @@ def test_the_record_sees_all_events(*, stream: bool) -> None:
     b"".join(body(response))
     assert door.record.usage == Usage(1, 2, 3)
     assert door.record.first_word is not None
+
+
+def test_a_word_of_the_header_is_fit_for_it() -> None:
+    """A tool and its arguments may have any name, and a model may make up others."""
+    door = Door()
+    door.answer.say(Warned("coerced:\u57ce\u5e02\r\nSet-Cookie: a,b"), *WHOLE)
+    assert door(stream=False).headers["x-warnings"] == "coerced:????Set-Cookie:?a?b"

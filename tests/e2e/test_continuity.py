@@ -197,7 +197,7 @@ def test_the_same_terms_are_a_continuation(native: Door) -> None:
     assert native.whole(messages=opening, tools=[TOOL]).status == 200
     messages = [*opening, {"role": "assistant", "content": "Said."}, {"role": "user", "content": "Two"}]
     assert native.whole(messages=messages, tools=[dict(reversed(TOOL.items()))]).status == 200
-    assert native.guest.asked_texts()[1] == "Two"
+    assert native.guest.asked_texts()[1].startswith("Two\n\n[To call a tool, ")
     assert len(native.guest.chats()) == 1
 
 

@@ -10,8 +10,30 @@ import pytest
 from app.accounts.credentials import Credential, claims_of, parse_credentials
 from app.chat.cancellation import Cancellation
 from app.chat.content import Content
-from app.chat.events import Event, Failed, Finished, Opened, PromptMoved, TextDelta
-from app.chat.request import ChatRequest, Continuation, FilePart, Message, Role
+from app.chat.events import (
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    PromptMoved,
+    Served,
+    TextDelta,
+    ToolCallEnd,
+    ToolCallStart,
+)
+from app.chat.request import (
+    ChatRequest,
+    Continuation,
+    FilePart,
+    JsonFormat,
+    Message,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+    ToolUse,
+)
 from app.conversations.ledger import Entry
 from app.errors import (
     AccountRestricted,
@@ -24,20 +46,25 @@ from app.errors import (
     PlanRequired,
     RateLimitExceeded,
     RequestTooLarge,
+    StructuredOutputFailed,
     TokenExpired,
+    ToolCallUnreadable,
     UpstreamBusy,
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamUnavailable,
 )
 from app.gateway.attempt import MOVABLE
+from app.gateway.chain import Terms
 from app.gateway.custody import SLACK, holder_of
 from app.kimi.client import Account
 from app.kimi.turn import MAX_REPEATED, PROMPT_FILE, Turn
-from tests.fakes import FakeDownloads, FakeExchange, FakeKimi, FakeStorage, jwt
+from app.toolcalls.marks import Marks
+from tests.fakes import FakeDownloads, FakeExchange, FakeKimi, FakeStorage, Step, jwt
 from tests.gateway.houses import (
     ANN,
     BOB,
+    MODELS,
     PNG,
     TTL,
     House,
@@ -749,3 +776,247 @@ def test_the_last_event_of_a_turn_that_was_not_sent_is_its_failure() -> None:
     events = house.answer(request=asking(showing("hi", picture())))
     assert [type(event).__name__ for event in events] == ["Served", "Failed"]
     assert isinstance(events[-1], Failed)
+
+
+# --- Asked once more ---------------------------------------------------------------------------------------
+
+
+def marks_of(request: ChatRequest, account: Credential = ANN) -> Marks:
+    """The marks of a request's tools."""
+    marks = Terms.of(request, MODELS.choose(request.model), account.secret).marks
+    assert marks is not None
+    return marks
+
+
+TOOLS = ToolUse((ToolSpec("Read"), ToolSpec("Bash")))
+WORK = replace(TURN, tools=TOOLS)
+MARKS = marks_of(WORK)
+RESULT = Message(Role.TOOL, (ToolResultPart("call-1"), TextPart("42")))
+
+
+def calling(*names: str) -> Message:
+    """An assistant's message that calls."""
+    return Message(
+        Role.ASSISTANT, tuple(ToolCallPart(f"call-{place}", name, "{}") for place, name in enumerate(names, 1))
+    )
+
+
+def call(name: str = "Read", arguments: str = "{}") -> str:
+    """A call as the model has to print it."""
+    return f'{MARKS.call} name="{name}">\n{arguments}\n{MARKS.call_end}>'
+
+
+UNKNOWN, BAD = call("Fly"), call(arguments="==")
+
+
+def chat(*script: Step | str, tip: str = "message-1", chat_id: str = "chat-1") -> FakeExchange:
+    """An exchange that ends well after these, if nothing else ends it; a text stands for itself."""
+    steps: list[Step] = [[TextDelta(step)] if isinstance(step, str) else step for step in script]
+    return FakeExchange([Opened(chat_id)], *steps, [Finished()], tip=tip)
+
+
+def names_of(events: list[Event]) -> list[str]:
+    """The calls that came to their end."""
+    ended = {event.index for event in events if isinstance(event, ToolCallEnd)}
+    return [event.name for event in events if isinstance(event, ToolCallStart) and event.index in ended]
+
+
+def test_a_call_that_cannot_be_taken_is_asked_for_in_the_same_conversation() -> None:
+    """The client sees one answer; the next request goes on behind the correction."""
+    kimi = FakeKimi(chat(UNKNOWN), chat(call(), tip="message-2"), answering("done"))
+    house = House(kimi)
+    events = house.answer(request=WORK)
+    assert [names_of(events), text_of(events), events[-1]] == [["Read"], "", Finished("tool_calls")]
+    assert kimi.continued == [None, Continuation("chat-1", "message-1")]
+    assert "There is no tool of the name Fly" in kimi.turns[1].text
+    assert [kimi.turns[1].files, len(kimi.turns)] == [(), 2]
+    assert [house.ledger_of(), house.streams(), kimi.deletions] == [["chat-1"], 0, []]
+    assert entries(house) == [waiting(house)]
+    house.answer(request=replace(WORK, messages=(user("hi"), calling("Read"), RESULT)))
+    assert kimi.continued[2] == Continuation("chat-1", "message-2")
+
+
+def test_a_model_is_asked_twice_and_then_it_is_an_error() -> None:
+    """No other account is tried, and nothing of it stays."""
+    kimi = FakeKimi(chat(UNKNOWN), chat(BAD), chat(BAD), answering("never"))
+    house = House(kimi)
+    events = house.answer(ANN, BOB, request=WORK)
+    error = error_of(events)
+    assert [type(error), error.status, len(kimi.turns)] == [ToolCallUnreadable, 502, 3]
+    assert {account.token for account in kimi.accounts} == {ANN.token}
+    assert [kimi.deleted, house.ledger_of(), house.streams(), is_idle(house, NEXT)] == [["chat-1"], [], 0, False]
+
+
+def test_the_account_is_taken_while_the_model_is_asked() -> None:
+    """And the conversation is in use."""
+    seen: list[tuple[int, list[Entry]]] = []
+    kimi = FakeKimi(chat(UNKNOWN), chat(lambda _: seen.append((house.streams(), entries(house))), call()))
+    house: House = House(kimi)
+    house.answer(request=WORK)
+    assert seen == [(1, [Entry("chat-1", "connect", house.presence.name, due=0.0)])]
+
+
+def test_a_question_uses_a_token_that_is_still_good() -> None:
+    """The first turn may have taken its time."""
+    kimi = FakeKimi(chat(lambda _: house.clock.advance(1000.0), UNKNOWN), chat(call()))
+    house: House = House(kimi)
+    house.grant = dated(house.clock)
+    events = house.answer(refreshable(), request=replace(WORK, messages=(user("hi"),)))
+    assert [claims_of(account.token)["n"] for account in kimi.accounts] == [1, 2]
+    assert isinstance(events[-1], Finished)
+
+
+@pytest.mark.parametrize("kind", [RateLimitExceeded, UpstreamBusy])
+@pytest.mark.parametrize("raised", [False, True])
+def test_good_calls_are_the_answer_where_the_question_is_refused(kind: type[GatewayError], *, raised: bool) -> None:
+    """They can be run; what Kimi holds at its end is not what the client has, so it is deleted."""
+    kimi = FakeKimi(chat(f"{call()}\n{UNKNOWN}"), FakeExchange(kind("no")) if raised else failing(kind("no")))
+    house = House(kimi)
+    events = house.answer(ANN, BOB, request=WORK)
+    assert [names_of(events), events[-1], len(kimi.turns)] == [["Read"], Finished("tool_calls", cut=True), 2]
+    assert [kimi.deleted, house.ledger_of(), house.streams()] == [["chat-1"], [], 0]
+
+
+@pytest.mark.parametrize("kind", [RateLimitExceeded, UpstreamBusy])
+def test_another_account_is_tried_where_the_question_is_refused(kind: type[GatewayError]) -> None:
+    """The client has been given nothing yet."""
+    again = FakeExchange([Opened("chat-2")], [TextDelta("Words."), Finished()])
+    kimi = FakeKimi(chat(UNKNOWN), failing(kind("no")), again)
+    house = House(kimi)
+    events = house.answer(ANN, BOB, request=WORK)
+    assert [text_of(events), events[0], Opened("chat-1") in events] == ["Words.", Served(BOB.account, 0.0), False]
+    assert [account.token for account in kimi.accounts] == [ANN.token, ANN.token, BOB.token]
+    assert [kimi.deleted, house.ledger_of(ANN), house.ledger_of(BOB)] == [["chat-1"], [], ["chat-2"]]
+    assert isinstance(error_of(house.answer(ANN, request=WORK)), kind)  # the account is left alone for a while
+
+
+def test_the_refusal_of_a_question_is_the_answer_of_one_account_alone() -> None:
+    """With its own pause."""
+    house = House(FakeKimi(chat(UNKNOWN), failing(RateLimitExceeded("no", retry_after=77))))
+    error = error_of(house.answer(request=WORK))
+    assert [type(error), error.retry_after, house.ledger_of()] == [RateLimitExceeded, 77, []]
+
+
+def test_a_question_that_is_refused_gives_a_known_conversation_back() -> None:
+    """It is a tree: the next request goes on where the client left it."""
+    kimi = FakeKimi(chat(call()), chat(UNKNOWN, tip="message-2"), failing(UpstreamBusy("no")))
+    house = House(kimi)
+    house.answer(request=WORK)
+    then = replace(WORK, messages=(user("hi"), calling("Read"), RESULT))
+    assert isinstance(error_of(house.answer(request=then)), UpstreamBusy)
+    assert [is_idle(house, then), entries(house), kimi.deletions] == [True, [waiting(house)], []]
+
+
+def test_words_stand_where_the_question_about_them_is_refused() -> None:
+    """Nobody would have missed anything."""
+    kimi = FakeKimi(chat("I do not have access to any tools."), failing(RateLimitExceeded("no")))
+    house = House(kimi)
+    events = house.answer(request=WORK)
+    assert [text_of(events), events[-1]] == ["I do not have access to any tools.", Finished(cut=True)]
+    assert [kimi.deleted, house.streams()] == [["chat-1"], 0]
+
+
+def test_a_client_that_leaves_while_the_model_is_asked_leaves_nothing() -> None:
+    """The second turn is stopped, and the conversation deleted."""
+    client = Cancellation()
+    second = FakeExchange([Opened("chat-1")], lambda _: client.cancel(), ClientGone("gone"))
+    kimi = FakeKimi(chat(UNKNOWN), second)
+    house = House(kimi)
+    assert isinstance(error_of(house.answer(request=WORK, cancellation=client)), ClientGone)
+    assert [second.stops, kimi.deleted, house.ledger_of(), house.streams()] == [[ANN.token], ["chat-1"], [], 0]
+
+
+def test_an_answer_that_is_dropped_while_the_model_is_asked_leaves_nothing() -> None:
+    """As the pump drops it."""
+    first, second = chat(f"Let me see.\n{UNKNOWN}"), chat(call(), "more")
+    kimi = FakeKimi(first, second)
+    house = House(kimi)
+    answer = house.gateway.answer(WORK, (ANN,), Cancellation())
+    told = [event for _ in range(2) for event in next(answer)]
+    assert [text_of(told), names_of(told), first.running, second.running] == ["Let me see.", ["Read"], False, True]
+    answer.close()  # type: ignore[attr-defined] # it is a generator
+    house.settle()
+    assert [first.stops, second.stops, kimi.deleted, house.streams()] == [[], [ANN.token], ["chat-1"], 0]
+
+
+def test_a_client_that_leaves_between_two_turns_costs_no_question() -> None:
+    """Nothing runs any more, and the conversation is deleted."""
+    client = Cancellation()
+    kimi = FakeKimi(chat(UNKNOWN, lambda _: client.cancel()), chat(call()))
+    house = House(kimi)
+    assert isinstance(error_of(house.answer(request=WORK, cancellation=client)), ClientGone)
+    assert [len(kimi.turns), kimi.deleted, house.streams()] == [1, ["chat-1"], 0]
+
+
+def test_a_background_call_is_asked_again_in_its_own_conversation() -> None:
+    """Which is thrown away all the same."""
+    title = "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.\n"
+    request = replace(WORK, messages=(user(title),))
+    marks = marks_of(request)
+    kimi = FakeKimi(chat(f'{marks.call} name="Fly">{{}}{marks.call_end}>'), chat("A title"))
+    house = House(kimi)
+    assert text_of(house.answer(request=request)) == "A title"
+    assert [kimi.continued, kimi.deleted] == [[None, Continuation("chat-1", "message-1")], ["chat-1"]]
+
+
+@pytest.mark.parametrize("request_", [replace(WORK, keep=True), replace(WORK, conversation_id="chat-1")])
+def test_a_conversation_of_the_client_s_own_goes_on_and_stays(request_: ChatRequest) -> None:
+    """Whatever it was asked in it."""
+    marks = marks_of(request_)
+    bad = f'{marks.call} name="Fly">{{}}{marks.call_end}>'
+    kimi = FakeKimi(chat(bad), chat("Words."))
+    house = House(kimi)
+    assert text_of(house.answer(request=request_)) == "Words."
+    assert [kimi.continued[1], kimi.deletions] == [Continuation("chat-1", "message-1"), []]
+
+
+@pytest.mark.parametrize("form", [JsonFormat(), JsonFormat('{"type":"object","required":["x"]}')])
+@pytest.mark.parametrize("tools", [ToolUse(), TOOLS], ids=["no tools", "tools"])
+def test_a_form_is_asked_for_in_the_same_conversation(form: JsonFormat, tools: ToolUse) -> None:
+    """And the answer to that is kept."""
+    kimi = FakeKimi(chat("I would rather talk."), chat('{"x": 1}', tip="message-2"), chat('{"x": 2}'))
+    house = House(kimi)
+    request = replace(TURN, form=form, tools=tools)
+    events = house.answer(request=request)
+    assert [text_of(events), events[-1]] == ['{"x": 1}', Finished()]
+    assert [kimi.continued[1], house.ledger_of()] == [Continuation("chat-1", "message-1"), ["chat-1"]]
+    house.answer(request=replace(request, messages=(user("hi"), said('{"x": 1}'), user("and?"))))
+    assert kimi.continued[2] == Continuation("chat-1", "message-2")
+
+
+@pytest.mark.parametrize("tools", [ToolUse(), TOOLS], ids=["no tools", "tools"])
+def test_a_form_that_never_comes_is_an_error(tools: ToolUse) -> None:
+    """Asked for twice; nothing of it stays."""
+    kimi = FakeKimi(chat("No."), chat("No."), chat("No."), answering())
+    house = House(kimi)
+    error = error_of(house.answer(ANN, BOB, request=replace(TURN, form=JsonFormat(), tools=tools)))
+    assert [type(error), error.status, len(kimi.turns)] == [StructuredOutputFailed, 502, 3]
+    assert [kimi.deleted, house.ledger_of(), house.streams()] == [["chat-1"], [], 0]
+
+
+def test_a_prompt_that_was_moved_is_moved_once() -> None:
+    """The question is a short text."""
+    request = replace(WORK, messages=(user("b" * 91),))
+    marks = marks_of(request)
+    kimi = FakeKimi(chat(f'{marks.call} name="Fly">{{}}{marks.call_end}>'), chat("Words."))
+    house = House(kimi, max_prompt=90)
+    events = house.answer(request=request)
+    assert [text_of(events), moves(events), len(prompts(house))] == ["Words.", 1, 1]
+    assert [len(turn.files) for turn in kimi.turns] == [1, 0]
+    assert marks.call in kimi.turns[0].text  # the reminder stands beside the file, too
+    assert "<tools>" in prompts(house)[0]
+
+
+@pytest.mark.parametrize("error", [ContextLengthExceeded, ConversationNotFound])
+def test_a_conversation_that_is_lost_while_the_model_is_asked_is_replaced(error: type[GatewayError]) -> None:
+    """Nothing was shown yet: a new one is told all, with its tools."""
+    kimi = FakeKimi(
+        chat(call()), chat(UNKNOWN, tip="message-2"), failing(error("no")), chat("Words.", chat_id="chat-2")
+    )
+    house = House(kimi)
+    house.answer(request=WORK)
+    events = house.answer(request=replace(WORK, messages=(user("hi"), calling("Read"), RESULT)))
+    assert [text_of(events), kimi.continued[2:]] == ["Words.", [Continuation("chat-1", "message-2"), None]]
+    told = prompts(house)[0] if error is ContextLengthExceeded else kimi.turns[3].text
+    assert ["<tools>" in told, "<result:" in told] == [True, True]
+    assert [kimi.deleted, house.ledger_of(), house.streams()] == [["chat-1"], ["chat-2"], 0]

@@ -7,8 +7,28 @@ from dataclasses import replace
 import pytest
 
 from app.chat.cancellation import Cancellation
-from app.chat.events import Event, Failed, Finished, Opened, Source, TextDelta, ThinkingDelta, Usage
-from app.chat.request import ChatRequest, Continuation
+from app.chat.events import (
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
+from app.chat.request import (
+    ChatRequest,
+    Continuation,
+    Message,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from app.conversations.ledger import Entry
 from app.errors import (
     AccountRestricted,
@@ -25,6 +45,7 @@ from tests.gateway.houses import ANN, TTL, House, answering, ask, failing, said,
 
 TURN = ChatRequest("kimi", (user("hi"),))
 NEXT = replace(TURN, messages=(user("hi"), said("hello"), user("and?")))
+CALL: list[Event] = [ToolCallStart(0, "call-1", "Read"), ToolCallDelta(0, '{"a": 1}'), ToolCallEnd(0)]
 WHOLE: list[list[Event]] = [[Opened("chat-1")], [TextDelta("hel")], [TextDelta("lo"), Finished()]]
 
 
@@ -163,15 +184,21 @@ def test_the_next_request_may_come_as_soon_as_the_end_is_told() -> None:
         [[Opened("chat-1")], [Failed(UpstreamBusy("no"))]],
         [[Opened("chat-1")], [TextDelta("a")], [Failed(UpstreamBusy("no"))]],
         [[Opened("chat-1")], [TextDelta("hello"), Finished("length")]],
+        [[Opened("chat-1")], [TextDelta("hello"), Finished("length", cut=True)]],
+        [[Opened("chat-1")], [TextDelta("hello"), Finished(stopped_by="END", cut=True)]],
+        [[Opened("chat-1")], [*CALL, Finished("tool_calls", cut=True)]],
         [[Opened("chat-1")]],
     ],
-    ids=["cut", "failed", "failed early", "refused", "refused late", "at its limit", "silent"],
+    ids=[
+        *("cut", "failed", "failed early", "refused", "refused late", "at its limit", "at the client's limit"),
+        *("at a stop", "at a call", "silent"),
+    ],
 )
 @pytest.mark.parametrize("keeps", [False, True])
 def test_nothing_goes_on_from_an_answer_that_is_not_whole(lists: list[list[Event]], *, keeps: bool) -> None:
     """Its conversation is deleted; one that the client asked to keep is its own from the first word on."""
     desk = Desk(replace(TURN, keep=keeps)).see(*lists)
-    begun = any(isinstance(event, TextDelta) for events in lists for event in events)
+    begun = any(isinstance(event, TextDelta | ToolCallStart) for events in lists for event in events)
     assert desk.fate == ("not ours" if keeps and begun else "to be deleted")
     assert desk.idle() is None
 
@@ -222,8 +249,8 @@ def test_a_conversation_is_the_client_s_own_from_its_first_word_on(desk: Desk, *
     assert (desk.idle() is not None) == goes_on
 
 
-@pytest.mark.parametrize("word", [TextDelta("a"), ThinkingDelta("a")])
-def test_thinking_is_a_word_too(word: Event) -> None:
+@pytest.mark.parametrize("word", [TextDelta("a"), ThinkingDelta("a"), ToolCallStart(0, "call-1", "Read")])
+def test_thinking_and_calls_are_words_too(word: Event) -> None:
     """The client has seen something of it."""
     assert Desk(replace(TURN, keep=True)).see([Opened("chat-1")], [word]).fate == "not ours"
 
@@ -302,6 +329,19 @@ def test_the_legacy_site_may_have_kept_a_turn_that_it_did_not_answer(error: type
     assert desk.fate == ("idle" if back else "to be deleted")
 
 
+@pytest.mark.parametrize("error", [TokenExpired, UpstreamUnreachable, UpstreamBusy, RateLimitExceeded])
+@pytest.mark.parametrize(("tip", "back"), [("message-1", True), (None, False)])
+def test_a_question_that_was_refused_gives_back_what_is_a_tree(
+    error: type[GatewayError], tip: str | None, *, back: bool
+) -> None:
+    """The turn before it was answered, in a way that the client was not given; the legacy site goes on behind that."""
+    desk = going_on(tip=tip).see([Opened("chat-1")])
+    desk.custody.goes_on()
+    desk.see([Failed(error("no"))])
+    assert (desk.idle() == Continuation("chat-1", tip)) is back
+    assert desk.fate == ("idle" if back else "to be deleted")
+
+
 @pytest.mark.parametrize("tip", ["message-1", None])
 def test_a_turn_that_was_not_sent_gives_its_conversation_back(tip: str | None) -> None:
     """On either site: nothing of it ever got there."""
@@ -339,6 +379,20 @@ def test_a_history_goes_on_with_all_that_the_client_was_shown() -> None:
         [TextDelta("lo"), Usage(1, 1, 1), Finished()],
     )
     assert desk.idle() is not None
+
+
+def test_a_history_goes_on_with_the_calls_of_an_answer() -> None:
+    """The client sends them back with their results, under ids of its own and without the words beside them."""
+    desk = Desk().see([Opened("chat-1"), TextDelta("Let me see.")], [*CALL, Finished("tool_calls")])
+    called = Message(Role.ASSISTANT, (ToolCallPart("another", "Read", '{"a":1}'),))
+    result = Message(Role.TOOL, (ToolResultPart("another", "Read", number=1), TextPart("42")))
+    then = replace(TURN, messages=(*TURN.messages, called, result))
+    found = desk.house.continuity.find(then, "kimi", [holder_of(ANN, "connect")])
+    assert found is not None
+    assert found.idle.continuation == Continuation("chat-1", "message-1")
+    desk.custody.end()
+    (entry,) = desk.entries
+    assert entry.due == desk.house.clock() + TTL + SLACK
 
 
 def test_a_history_goes_on_with_the_list_of_sources_that_was_written() -> None:

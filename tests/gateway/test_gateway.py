@@ -25,7 +25,20 @@ from app.chat.events import (
     ThinkingDelta,
     Usage,
 )
-from app.chat.request import ChatRequest, Continuation, Effort, Message
+from app.chat.request import (
+    ChatRequest,
+    Choice,
+    Continuation,
+    Effort,
+    JsonFormat,
+    Message,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    ToolSpec,
+    ToolUse,
+)
 from app.errors import (
     AccountRestricted,
     AttachmentRefused,
@@ -34,6 +47,7 @@ from app.errors import (
     GatewayError,
     InvalidRequest,
     NoAccountReady,
+    NothingSaid,
     PlanRequired,
     RateLimitExceeded,
     SecondStreamRefused,
@@ -44,10 +58,12 @@ from app.errors import (
     UpstreamUnavailable,
 )
 from app.gateway.attempt import STOP_PAUSES
+from app.gateway.chain import Terms
 from app.kimi.client import KimiClient
 from app.kimi.http import HttpRequest
 from app.kimi.sites import Sites
 from app.kimi.turn import Turn
+from app.toolcalls.marks import Marks
 from config.models import ModelEntry
 from tests.fakes import (
     TRAILER,
@@ -83,8 +99,9 @@ from tests.gateway.houses import (
 )
 from tests.state.stores import FakeStore
 
-SWITCHING = [TokenExpired, AccountRestricted, RateLimitExceeded, SecondStreamRefused, UpstreamBusy]
+SWITCHING = [TokenExpired, AccountRestricted, RateLimitExceeded, SecondStreamRefused, UpstreamBusy, NothingSaid]
 SOURCE = Source("https://a.example/", "A")
+TURN = ChatRequest("kimi", (user("hi"),))
 TITLE = "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.\n"
 REFUSED = json_answer({"code": "unauthenticated"}, 401)
 
@@ -786,9 +803,200 @@ def test_a_client_is_told_the_conversation_that_it_may_name(
     assert House(FakeKimi(), keep=setting).gateway.keeps(request_) is told
 
 
+# --- Answers that end before Kimi's do ---------------------------------------------------------------------
+
+WORK = ChatRequest("kimi", (user("hi"),), tools=ToolUse((ToolSpec("Read"),)))
+RESULT = Message(Role.TOOL, (ToolResultPart("call-1"), TextPart("42")))
+CALLED = Message(Role.ASSISTANT, (ToolCallPart("call-1", "Read", '{"path":"/a"}'),))
+THEN = replace(WORK, messages=(user("hi"), CALLED, RESULT))
+
+
+def marks_of(request: ChatRequest, account: Credential = ANN) -> Marks:
+    """The marks of a request's tools."""
+    marks = Terms.of(request, MODELS.choose(request.model), account.secret).marks
+    assert marks is not None
+    return marks
+
+
+MARKS = marks_of(WORK)
+CALL = f'{MARKS.call} name="Read">\n{{"path": "/a"}}\n{MARKS.call_end}>'
+CUTS = pytest.mark.parametrize(
+    ("request_", "text", "end"),
+    [
+        (replace(WORK, tools=replace(WORK.tools, parallel=False)), CALL, Finished("tool_calls", cut=True)),
+        (WORK, f'{CALL}\n{MARKS.result} id="1">', Finished("tool_calls", cut=True)),
+        (WORK, f'So:\n{MARKS.result} id="1">', Finished(cut=True)),
+        (replace(WORK, stop=("END",)), "So END", Finished(stopped_by="END", cut=True)),
+        (replace(TURN, stop=("END",)), "So END", Finished(stopped_by="END", cut=True)),
+        (replace(TURN, max_tokens=2), "one two three four", Finished("length", cut=True)),
+        (replace(WORK, max_tokens=2), CALL, Finished("length", cut=True)),
+        (replace(TURN, form=JsonFormat()), '{"x": 1} ' + "so " * 99, Finished(cut=True)),
+    ],
+    ids=["one call", "result", "result alone", "stop", "stop without tools", "limit", "limit in a call", "object"],
+)
+"""What ends an answer while Kimi still writes."""
+
+
+@CUTS
+def test_an_answer_that_was_cut_is_stopped_and_deleted(request_: ChatRequest, text: str, end: Event) -> None:
+    """What Kimi holds at its end is not what the client has; the next request is told all anew."""
+    exchange = FakeExchange([Opened("chat-1")], [TextDelta(text)], [TextDelta("and more")], [Finished()])
+    kimi = FakeKimi(exchange, answering(chat="chat-2"))
+    house = House(kimi)
+    events = house.answer(request=request_)
+    assert events[-1] == end
+    assert [exchange.stops, exchange.closed, kimi.deleted] == [[ANN.token], True, ["chat-1"]]
+    assert [house.ledger_of(), house.streams(), house.pauses] == [[], 0, [0.0]]
+    house.answer(request=replace(THEN, tools=request_.tools))
+    assert kimi.continued == [None, None]
+
+
+@CUTS
+def test_an_account_is_free_only_when_what_was_cut_is_stopped(request_: ChatRequest, text: str, end: Event) -> None:
+    """The end is told when that is under way: stopped, given back, deleted."""
+    exchange = FakeExchange([Opened("chat-1")], [TextDelta(text)], [TextDelta("and more")], [Finished()])
+    kimi = FakeKimi(exchange)
+    house = House(kimi)
+    seen: list[tuple[int, int, list[str]]] = []
+
+    def look() -> None:
+        seen.append((len(exchange.stops), house.streams(), list(kimi.deleted)))
+
+    for events in house.gateway.answer(request_, (ANN,), Cancellation()):
+        if events[-1] == end:
+            assert exchange.closed
+            assert house.work
+            look()
+    while house.work:
+        house.work.pop(0)()
+        look()
+    assert [seen[0], seen[-1]] == [(0, 1, []), (1, 0, ["chat-1"])]
+    assert all(stops or streams for stops, streams, _ in seen)
+    assert all(not deleted or not streams for _, streams, deleted in seen)
+
+
+def test_an_answer_that_cannot_be_stopped_frees_its_account_at_once() -> None:
+    """As on the legacy site, where it ends with its connection; the conversation goes all the same."""
+    exchange = FakeExchange([Opened("chat-1")], [TextDelta("So END")], [Finished()], stoppable=False)
+    kimi = FakeKimi(exchange)
+    house = House(kimi)
+    taken = [house.streams() for _ in house.gateway.answer(replace(TURN, stop=("END",)), (ANN,), Cancellation())]
+    house.settle()
+    assert [taken, exchange.stops, kimi.deleted] == [[0], [], ["chat-1"]]
+
+
+def test_an_answer_that_is_cut_at_its_end_needs_no_stop() -> None:
+    """Kimi had just come to its own."""
+    exchange = FakeExchange([Opened("chat-1")], [TextDelta("So END"), Finished()])
+    kimi = FakeKimi(exchange)
+    house = House(kimi)
+    assert house.answer(request=replace(TURN, stop=("END",)))[-1] == Finished(stopped_by="END", cut=True)
+    assert [exchange.stops, kimi.deleted, house.streams()] == [[], ["chat-1"], 0]
+
+
+def test_a_cut_answer_s_conversation_of_the_client_s_own_stays() -> None:
+    """It is stopped and no more."""
+    exchange = FakeExchange([Opened("chat-9")], [TextDelta("So END")], [Finished()])
+    kimi = FakeKimi(exchange)
+    House(kimi).answer(request=replace(TURN, stop=("END",), conversation_id="chat-9"))
+    assert [exchange.stops, kimi.deletions] == [[ANN.token], []]
+
+
+# --- Tools in a conversation -------------------------------------------------------------------------------
+
+
+def calling(text: str = "") -> FakeExchange:
+    """An answer that calls."""
+    return FakeExchange([Opened("chat-1")], [TextDelta(f"{text}{CALL}")], [Finished()])
+
+
+def test_a_whole_answer_that_calls_is_kept_and_continued() -> None:
+    """Only the result is sent on, with the reminder; the tools are described once."""
+    kimi = FakeKimi(calling("Let me see.\n"), answering("done"), answering("well"))
+    house = House(kimi)
+    assert house.answer(request=WORK)[-1] == Finished("tool_calls")
+    assert [house.ledger_of(), house.streams(), house.work] == [["chat-1"], 0, []]
+    assert text_of(house.answer(request=THEN)) == "done"
+    house.answer(request=replace(THEN, messages=(*THEN.messages, said("done"), user("and?"))))
+    assert kimi.continued == [None, *[Continuation("chat-1", "message-1")] * 2]
+    first, second, third = (turn.text for turn in kimi.turns)
+    assert "<tools>" in first
+    assert second.startswith(f'{MARKS.result} id="1" name="Read">\n42\n{MARKS.result_end}>\n\n[To call a tool')
+    assert third.startswith("and?\n\n[To call a tool")
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        ToolUse(),
+        ToolUse(WORK.tools.tools, Choice.NONE),
+        ToolUse((ToolSpec("Read", "Anew."),)),
+        ToolUse((*WORK.tools.tools, ToolSpec("Walk"))),
+    ],
+    ids=["none left", "none", "other words", "one more"],
+)
+def test_other_tools_are_told_in_a_new_conversation(tools: ToolUse) -> None:
+    """With the history in the same marks; the old one stays where it was."""
+    kimi = FakeKimi(calling(), answering("done", "chat-2"))
+    house = House(kimi)
+    house.answer(request=WORK)
+    assert text_of(house.answer(request=replace(THEN, tools=tools))) == "done"
+    assert kimi.continued == [None, None]
+    told = kimi.turns[1].text
+    assert f'{MARKS.call} name="Read">\n{{"path":"/a"}}\n{MARKS.call_end}>' in told
+    assert ("<tools>" in told) is bool(tools.told)
+    assert house.ledger_of() == ["chat-1", "chat-2"]
+
+
+def test_another_choice_goes_on_in_the_conversation() -> None:
+    """The reminder tells of it."""
+    kimi = FakeKimi(calling(), calling())
+    house = House(kimi)
+    house.answer(request=WORK)
+    house.answer(request=replace(THEN, tools=replace(WORK.tools, choice=Choice.REQUIRED)))
+    assert kimi.continued[1] == Continuation("chat-1", "message-1")
+    assert "Now you have to call a tool" in kimi.turns[1].text
+
+
+def test_results_are_told_in_the_order_of_their_calls() -> None:
+    """However the client gives them; the history is the same."""
+    two = f"{CALL}\n{CALL}"
+    results = [Message(Role.TOOL, (ToolResultPart(f"id-{number}"), TextPart(f"result {number}"))) for number in (1, 2)]
+    calls = Message(Role.ASSISTANT, tuple(ToolCallPart(f"id-{number}", "Read", '{"path": "/a"}') for number in (1, 2)))
+    for order in (results, results[::-1]):
+        kimi = FakeKimi(FakeExchange([Opened("chat-1")], [TextDelta(two)], [Finished()]), answering(), answering("so"))
+        house = House(kimi)
+        house.answer(request=WORK)
+        second = replace(WORK, messages=(user("hi"), calls, *order))
+        house.answer(request=second)
+        house.answer(request=replace(WORK, messages=(user("hi"), calls, *results, said("hello"), user("and?"))))
+        assert kimi.continued == [None, *[Continuation("chat-1", "message-1")] * 2]
+        assert kimi.turns[1].text.index("result 1") < kimi.turns[1].text.index("result 2")
+
+
+def test_a_call_in_thoughts_alone_is_a_whole_answer() -> None:
+    """Although Kimi's side takes it for silence: no other account is tried."""
+    exchange = FakeExchange([Opened("chat-1")], [ThinkingDelta(CALL)], [Failed(NothingSaid("no"))])
+    kimi = FakeKimi(exchange, answering("done"))
+    house = House(kimi)
+    assert house.answer(ANN, BOB, request=WORK)[-1] == Finished("tool_calls")
+    assert text_of(house.answer(request=THEN)) == "done"
+    assert kimi.continued == [None, Continuation("chat-1", "message-1")]
+
+
+def test_another_account_has_marks_of_its_own() -> None:
+    """Its calls are read by those."""
+    theirs = marks_of(WORK, BOB)
+    assert theirs.nonce != MARKS.nonce
+    call = f'{theirs.call} name="Read">{{}}{theirs.call_end}>'
+    kimi = FakeKimi(failing(UpstreamBusy("no")), FakeExchange([Opened("chat-2")], [TextDelta(call)], [Finished()]))
+    events = House(kimi).answer(ANN, BOB, request=WORK)
+    assert events[-1] == Finished("tool_calls")
+    assert [MARKS.call in kimi.turns[0].text, theirs.call in kimi.turns[1].text] == [True, True]
+
+
 # --- Background calls --------------------------------------------------------------------------------------
 
-TURN = ChatRequest("kimi", (user("hi"),))
 BACKGROUND = ChatRequest("kimi-k3-thinking", (user("hi"), said("hello"), user(TITLE)), effort=Effort.HIGH)
 
 
@@ -952,6 +1160,60 @@ def test_an_access_token_that_is_refused_in_a_known_conversation_is_renewed() ->
     assert b"message-1" not in body_of(first)
     assert all(b"message-1" in body_of(other) for other in others)
     assert [other.headers["Authorization"] for other in others] == ["Bearer access-1", "Bearer access-2"]
+
+
+def spoken(text: str, *, message: str = "message-1") -> bytes:
+    """What Kimi sends of an answer before its end."""
+    return (
+        frame({"chat": {"id": "chat-1"}})
+        + frame({"message": {"id": message, "role": "assistant"}})
+        + frame({"block": {"id": "1", "text": {"content": text}}})
+    )
+
+
+def test_a_question_is_one_more_message_behind_the_answer() -> None:
+    """In the same conversation, with its own text only."""
+    unknown = CALL.replace("Read", "Fly")
+    transport = site(
+        Streamed([spoken(unknown), TRAILER]), Streamed([spoken(CALL, message="message-2"), TRAILER]), Streamed([CHAT])
+    )
+    house = House(over(transport))
+    assert house.answer(request=WORK)[-1] == Finished("tool_calls")
+    house.answer(request=THEN)
+    assert transport.calls == ["GetAvailableModels", "Chat", "Chat", "Chat"]
+    first, second, third = (body_of(request) for request in transport.requests[1:])
+    assert [b"<tools>" in body for body in (first, second, third)] == [True, False, False]
+    assert [b"no tool of the name Fly" in second, b"message-1" in second, b"message-2" in third] == [True] * 3
+
+
+def test_an_answer_that_was_cut_is_stopped_at_kimi() -> None:
+    """Before its account is free; then its conversation is deleted."""
+    transport = site(Streamed([spoken("So END"), spoken("more"), TRAILER]))
+    house = House(over(transport))
+    assert house.answer(request=replace(TURN, stop=("END",)))[-1] == Finished(stopped_by="END", cut=True)
+    assert transport.calls == ["GetAvailableModels", "Chat", "CancelChat", "DeleteChat"]
+    assert [transport.open, house.streams()] == [0, 0]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_the_legacy_site_s_question_goes_to_the_end_of_its_chat(*, goes_on: bool) -> None:
+    """It knows by itself where that is; where it refuses the question, the chat is not what the client has."""
+    unknown = CALL.replace("Read", "Fly").replace("\n", "\\n").replace('"', '\\"')
+    asked = Streamed(
+        [f'data: {{"event":"cmpl","text":"{unknown}"}}\n\ndata: {{"event":"all_done"}}\n\n'.encode()],
+        headers={"content-type": "text/event-stream"},
+    )
+    transport = legacy(asked, SAID if goes_on else json_answer({"error_type": "auth.token.invalid"}, 401))
+    house = House(over(transport), protocol="rest")
+    events = house.answer(refreshable(), request=WORK)
+    completions = [request.url for request in transport.requests if request.url.endswith("/completion/stream")]
+    assert [url.split("/")[-3] for url in completions] == ["chat-1", "chat-1"]
+    if goes_on:
+        assert text_of(events) == "hi"
+        assert house.ledger_of() == ["chat-1"]
+    else:
+        assert isinstance(error_of(events), TokenExpired)
+        assert house.ledger_of() == []
 
 
 def legacy(*completions: Reply) -> FakeTransport:

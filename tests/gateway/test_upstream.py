@@ -20,6 +20,7 @@ from app.kimi.quota import Quota
 from app.kimi.refresh import TokenPair
 from app.kimi.turn import Turn
 from app.state.sqlite import MEMORY, SqliteStore
+from app.toolcalls.prompt import Guide
 from config.models import ModelEntry
 from tests.fakes import FakeClock, FakeExchange, FakeKimi, FakeStorage, jwt
 from tests.gateway.houses import ANN, answering, ask, never, refreshable, user
@@ -185,7 +186,7 @@ def test_waiting_for_a_file_renews_a_token_that_has_ended() -> None:
 @pytest.mark.parametrize(("credential", "wrapped"), [(ANN, False), (refreshable(), True)])
 def test_a_text_is_composed_for_the_protocol_that_serves_its_account(credential: Credential, *, wrapped: bool) -> None:
     """The legacy site reads links only where they are marked."""
-    text = upstream(FakeKimi(), protocol="rest").compose(credential, [user("Read https://a.example/ now")])
+    text = upstream(FakeKimi(), protocol="rest").compose(credential, [user("Read https://a.example/ now")], Guide())
     assert ("<url" in text) == wrapped
 
 

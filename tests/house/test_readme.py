@@ -141,7 +141,7 @@ def test_python_example_prints_an_answer(readme: str, kimi: EmulatorControl, gat
     """The client example prints the streamed answer."""
     account = kimi.account()
     kimi.plan({"text": "A streamed answer."}, account=account.name)
-    program, _ = blocks(readme, "python")
+    program, *_ = blocks(readme, "python")
     program = program.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -170,13 +170,28 @@ def test_python_example_sends_a_report_and_a_photo(
     kimi.plan({"text": "It does."}, account=account.name)
     (tmp_path / "report.pdf").write_bytes(PDF)
     (tmp_path / "photo.jpg").write_bytes(PHOTO)
-    _, program = blocks(readme, "python")
+    program = blocks(readme, "python")[1]
     program = program.replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
 
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (done.stdout, done.stderr) == ("It does.\n", "")
     assert held(kimi, account) == [("report.pdf", digest(PDF), 1), (f"image-{digest(PHOTO)[:8]}.jpg", digest(PHOTO), 1)]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("readme", READMES)
+def test_python_example_runs_a_tool(readme: str, kimi: EmulatorControl, gateway: Server) -> None:
+    """The example runs the tool that the model calls, and prints what the model makes of its result."""
+    account = kimi.account()
+    call = {"name": "weather", "arguments": {"city": "Oslo"}}
+    kimi.plan({"act": {"calls": [call]}}, {"act": {"say": "Yes: {{result}}."}}, account=account.name)
+    program = blocks(readme, "python")[2].replace(BASE, gateway.url).replace("YOUR_KIMI_TOKEN", account.access_token)
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert done.stdout in {"Yes: Rain in Oslo.\n", "Yes: Oslo 有雨.\n"}
 
 
 @pytest.mark.e2e

@@ -25,6 +25,7 @@ from app.kimi.quota import Quota
 from app.kimi.refresh import TokenPair
 from app.kimi.sites import Sites
 from app.kimi.turn import Turn
+from app.toolcalls.prompt import Guide
 from config.models import ModelEntry, load_models
 from tests.fakes import JSON, TRAILER, FakeTransport, Reply, Streamed, frame, json_answer
 from tests.kimi.bodies import body_of
@@ -376,7 +377,7 @@ def test_messages_are_composed_as_the_protocol_takes_them(protocol: str) -> None
     """One text; links are marked for the legacy site, which reads them only so."""
     url = "https://a.example"
     link = f'<url id="" type="url" status="" title="" wc="">{url}</url>' if protocol == "rest" else url
-    assert client(FakeTransport(lambda _: DOWN)).compose(HISTORY, protocol) == (
+    assert client(FakeTransport(lambda _: DOWN)).compose(HISTORY, protocol, Guide()) == (
         "<instructions>\nBe brief.\n</instructions>\n\n"
         '<conversation>\n<message role="assistant">\ntwo\n</message>\n</conversation>\n\n' + link
     )

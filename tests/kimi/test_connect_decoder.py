@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.chat.events import Cited, Finished, Opened, Source, TextDelta, ThinkingDelta
+from app.chat.events import Cited, Finished, Opened, Source, TextDelta, ThinkingDelta, Warned
 from app.errors import (
     AccountRestricted,
     InvalidRequest,
+    NothingSaid,
     PlanRequired,
     RateLimitExceeded,
     TokenExpired,
@@ -148,8 +149,8 @@ def test_captured_turn_cut_at_any_byte(frames: list[bytes]) -> None:
 
 
 def test_captured_native_tool() -> None:
-    """Kimi's own tools never come out, only the text after them."""
-    assert decode(captured_frames("03")) == [TextDelta("17\u00d723=391"), Finished()]
+    """Kimi's own tools never come out, only the text after them, and that they were used."""
+    assert decode(captured_frames("03")) == [Warned("builtin_tool:ipython"), TextDelta("17\u00d723=391"), Finished()]
 
 
 def test_captured_instant_answer() -> None:
@@ -499,13 +500,19 @@ def test_numbers_with_and_without_sources() -> None:
 
 
 def test_tools_never_come_out() -> None:
-    """Neither a tool's arguments nor its output is text."""
+    """Neither a tool's arguments nor its output is text; a word tells of it, once."""
     frames = [
         block("set", None, id="4", tool={"toolCallId": "shell_0", "name": "shell", "args": "never"}),
         block("append", "block.tool.args", id="4", tool={"args": "never"}),
         block("set", "block.tool.contents", id="4", tool={"contents": [{"text": "never"}], "isError": False}),
     ]
-    assert answered(*frames, said("Hello")) == HELLO
+    assert answered(*frames, *frames, said("Hello")) == [Warned("builtin_tool:shell"), *HELLO]
+
+
+def test_the_name_of_a_tool_can_stand_in_a_header() -> None:
+    """Whatever it is."""
+    frames = [block("set", None, id="4", tool={"toolCallId": "a_0", "name": "a, b\n" + "c" * 100})]
+    assert answered(*frames, said("Hello")) == [Warned("builtin_tool:" + "a__b_" + "c" * 59), *HELLO]
 
 
 QUESTION: Final = {
@@ -631,7 +638,7 @@ def test_exception_of_what_was_asked() -> None:
 @pytest.mark.parametrize("values", [(), ({"heartbeat": {}},), (thought("Hm"),), (CALLED,), (said(""),)])
 def test_empty_answer(values: tuple[object, ...]) -> None:
     """An answer that completes without a word is a sign of load, no success."""
-    assert decode([turn(*values)])[-1] == Failure(UpstreamBusy)
+    assert decode([turn(*values)])[-1] == Failure(NothingSaid)
 
 
 def test_answer_in_an_unknown_form() -> None:

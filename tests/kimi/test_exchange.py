@@ -16,11 +16,11 @@ from app.errors import (
     ClientGone,
     ConversationNotFound,
     GatewayError,
+    NothingSaid,
     RateLimitExceeded,
     SecondStreamRefused,
     TokenExpired,
     UpstreamBlocked,
-    UpstreamBusy,
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamTruncated,
@@ -164,7 +164,7 @@ def test_connect_does_not_ask_for_a_conversation_that_is_not_there() -> None:
         (json_answer({"code": "resource_exhausted"}), RateLimitExceeded),
         (HttpAnswer(502, {}, b""), UpstreamUnavailable),
         (Streamed([OPENED, HELLO]), UpstreamTruncated),
-        (Streamed([OPENED, TRAILER]), UpstreamBusy),
+        (Streamed([OPENED, TRAILER]), NothingSaid),
     ],
 )
 def test_connect_s_failures_are_the_last_event(reply: Reply, kind: type[GatewayError]) -> None:

@@ -15,6 +15,7 @@ from app.chat.events import Cited, Event, Finished, Source, TextDelta, ThinkingD
 from app.errors import (
     ContextLengthExceeded,
     GatewayError,
+    NothingSaid,
     SecondStreamRefused,
     TokenExpired,
     UpstreamBusy,
@@ -341,7 +342,7 @@ def test_event_over_the_ceiling() -> None:
 @pytest.mark.parametrize("events", [[], [{"event": "ping"}], [{"event": "k1", "text": "Hm"}], [said("")]])
 def test_empty_answer(events: list[dict[str, object]]) -> None:
     """An answer that completes without a word is a sign of load, no success."""
-    assert refused(*events, ALL_DONE) is UpstreamBusy
+    assert refused(*events, ALL_DONE) is NothingSaid
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,19 @@ import time
 
 import pytest
 
-from app.chat.events import Annotation, Event, Failed, Finished, Opened, Served, Source, TextDelta, ThinkingDelta, Usage
+from app.chat.events import (
+    Annotation,
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    Served,
+    Source,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+    Warned,
+)
 from app.errors import UpstreamBusy
 from app.observability.record import RequestRecord
 
@@ -88,6 +100,15 @@ def test_the_last_account_of_several_counts() -> None:
 def test_no_content_is_kept() -> None:
     """The record becomes a log line."""
     record = RequestRecord("id-1")
-    record.saw([TextDelta("secret words"), ThinkingDelta("secret words"), SOURCE, Opened("chat")])
+    warned = Warned("bad_arguments:secret words")
+    record.saw([TextDelta("secret words"), ThinkingDelta("secret words"), SOURCE, Opened("chat"), warned])
     assert "secret" not in repr(record)
     assert "a.example" not in repr(record)
+
+
+def test_warnings_are_told_by_their_kind() -> None:
+    """Each once; what follows the colon may be the model's."""
+    record = RequestRecord("id-1")
+    record.saw([Warned("schema:missing:city"), Warned("schema:type:days"), Warned("repaired")])
+    assert record.fields()["warnings"] == ["repaired", "schema"]
+    assert "warnings" not in RequestRecord("id-2").fields()

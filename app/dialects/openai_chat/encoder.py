@@ -8,8 +8,21 @@ from __future__ import annotations
 import orjson
 
 from app.chat.completion import Completion
-from app.chat.events import Annotation, Event, Failed, Finished, Opened, TextDelta, ThinkingDelta, Usage
+from app.chat.events import (
+    Annotation,
+    Event,
+    Failed,
+    Finished,
+    Opened,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    ToolCallEnd,
+    ToolCallStart,
+    Usage,
+)
 from app.dialects import sse
+from app.dialects.openai_chat.calls import CallDeltas, CallEvent, call_members
 from app.dialects.openai_chat.errors import error_object
 from app.errors import GatewayError
 
@@ -19,19 +32,29 @@ DONE = b"data: [DONE]\n\n"
 class ChatEncoder:
     """One answer. `identity` is the completion's id, unless `use_conversation_id` puts the conversation's in its place.
 
-    `created` is the time of day in whole seconds; `include_usage` asks for the last chunk with the token counts.
+    `created` is the time of day in whole seconds; `include_usage` asks for the last chunk with the token counts;
+    `legacy_functions` tells of a call as clients of the old `functions` know it.
     """
 
     content_type = sse.CONTENT_TYPE
 
     def __init__(
-        self, *, identity: str, model: str, created: int, use_conversation_id: bool, include_usage: bool
+        self,
+        *,
+        identity: str,
+        model: str,
+        created: int,
+        use_conversation_id: bool,
+        include_usage: bool,
+        legacy_functions: bool = False,
     ) -> None:
         self._identity = identity
         self._model = model
         self._created = created
         self._use_conversation_id = use_conversation_id
         self._include_usage = include_usage
+        self._legacy = legacy_functions
+        self._calls = CallDeltas(legacy=legacy_functions)
         self._prefix = b""
         self._usage: Usage | None = None
 
@@ -44,6 +67,8 @@ class ChatEncoder:
                     self._delta(b'{"content":' + orjson.dumps(text) + b"}", out)
                 case ThinkingDelta(text):
                     self._delta(b'{"reasoning_content":' + orjson.dumps(text) + b"}", out)
+                case ToolCallStart() | ToolCallDelta() | ToolCallEnd():
+                    self._call(event, out)
                 case Annotation():
                     self._delta(orjson.dumps({"annotations": [_annotation(event)]}), out)
                 case Opened(conversation_id):
@@ -51,7 +76,7 @@ class ChatEncoder:
                 case Usage():
                     self._usage = event
                 case Finished(reason):
-                    self._delta(b"{}", out, reason)
+                    self._delta(b"{}", out, self._reason(reason))
                     self._end(out)
                 case Failed(error):
                     out.append(self.fail(error))
@@ -71,11 +96,15 @@ class ChatEncoder:
         """The answer as one object."""
         if completion.conversation_id is not None:
             self._name(completion.conversation_id)
-        message: dict[str, object] = {"role": "assistant", "content": completion.text, "refusal": None}
+        calls = call_members(completion.calls, legacy=self._legacy)
+        content = completion.text or (None if calls else "")
+        message: dict[str, object] = {"role": "assistant", "content": content, "refusal": None}
         if completion.thinking:
             message["reasoning_content"] = completion.thinking
+        message |= calls
         message["annotations"] = [_annotation(annotation) for annotation in completion.annotations]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish_reason}
+        reason = self._reason(completion.finish_reason)
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
         return {
             "id": self._identity,
             "object": "chat.completion",
@@ -88,6 +117,13 @@ class ChatEncoder:
     def _name(self, conversation_id: str) -> None:
         if self._use_conversation_id and not self._prefix:
             self._identity = conversation_id
+
+    def _reason(self, reason: str) -> str:
+        return "function_call" if self._legacy and reason == "tool_calls" else reason
+
+    def _call(self, event: CallEvent, out: list[bytes]) -> None:
+        if delta := self._calls.feed(event):
+            self._delta(delta, out)
 
     def _delta(self, delta: bytes, out: list[bytes], reason: str | None = None) -> None:
         if not self._prefix:

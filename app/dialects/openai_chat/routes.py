@@ -33,6 +33,7 @@ def blueprint(door: Doorstep) -> Blueprint:
             created=int(time.time()),
             use_conversation_id=door.gateway.keeps(call.request),
             include_usage=call.include_usage,
+            legacy_functions=call.legacy_functions,
         )
         return respond(
             lambda cancellation: door.gateway.answer(call.request, credentials, cancellation),

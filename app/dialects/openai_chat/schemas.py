@@ -1,7 +1,7 @@
 """What POST /v1/chat/completions takes, and the ChatRequest it becomes.
 
-Unknown fields are ignored, as the vendor's own API and every client's odd ones want it. Fields that would change the
-answer and cannot be honoured yet are refused: a client must not take prose for a tool call or for JSON.
+Unknown fields are ignored, as the vendor's own API and every client's odd ones want it. A field that would change the
+answer and cannot be understood is refused: a client must not take prose for a tool call or for JSON.
 """
 
 from __future__ import annotations
@@ -13,25 +13,19 @@ from dataclasses import dataclass
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from app.chat.request import ChatRequest, Effort, Message, Part, Role, TextPart
-from app.dialects.attachments import openai_part
+from app.chat.request import ChatRequest, Effort, JsonFormat, Message
 from app.dialects.fields import ModelName, StrictBoolean, StrictNumber, loaded, sane_session
-from app.errors import AttachmentRefused, InvalidRequest
+from app.dialects.openai_chat.messages import as_message
+from app.dialects.openai_chat.tools import Offer, offered
+from app.errors import InvalidRequest
 
 MAX_MESSAGES = 2000
 MAX_TOOLS = 128
+MAX_STOPS = 16
+MAX_STOP_LENGTH = 1000
 NEW_CONVERSATION = "none"
 _MAX_TOKENS = 10_000_000
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-
-_ROLES = {
-    "system": Role.SYSTEM,
-    "developer": Role.SYSTEM,
-    "user": Role.USER,
-    "assistant": Role.ASSISTANT,
-    "tool": Role.TOOL,
-    "function": Role.TOOL,
-}
 
 _EFFORTS = {
     "none": Effort.NONE,
@@ -43,20 +37,18 @@ _EFFORTS = {
     "max": Effort.MAX,
 }
 
-# Tuples, because what is looked for in them may be any JSON value, and a set cannot be asked for a list.
-_TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
-_ATTACHMENTS = ("image_url", "input_image", "file", "input_file", "file_url")
-_UNSERVED = ("input_audio", "video_url", "input_video", "audio_url")
-_JSON_FORMATS = ("json_object", "json_schema")
-
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """A request with what concerns its answer's form only."""
+    """A request with what concerns its answer's form only.
+
+    `legacy_functions` says that the client offered its tools as `functions`, and knows calls as they were told of then.
+    """
 
     request: ChatRequest
     stream: bool
     include_usage: bool
+    legacy_functions: bool = False
 
 
 def _messages(value: object) -> None:
@@ -112,8 +104,12 @@ class _ChatSchema(Schema):
     max_tokens = StrictNumber(minimum=1, maximum=_MAX_TOKENS, whole=True)
     max_completion_tokens = StrictNumber(minimum=1, maximum=_MAX_TOKENS, whole=True)
     n = fields.Raw(allow_none=True, validate=_one)
+    stop = fields.Raw(allow_none=True)
     tools = fields.Raw(allow_none=True, validate=_tools)
     tool_choice = fields.Raw(allow_none=True)
+    parallel_tool_calls = StrictBoolean(allow_none=True)
+    functions = fields.Raw(allow_none=True, validate=_tools)
+    function_call = fields.Raw(allow_none=True)
     response_format = fields.Raw(allow_none=True)
     prompt_cache_key = fields.Raw(allow_none=True)
 
@@ -127,77 +123,96 @@ def chat_call(body: Mapping[str, object], session: str | None = None) -> ChatCal
     Raises InvalidRequest or AttachmentRefused.
     """
     values = loaded(_SCHEMA, body)
-    _refuse_unserved(values)
     conversation = values.get("conversation_id")
     effort = values.get("reasoning_effort")
-    search = values.get("use_search")
     options = values.get("stream_options")
+    offer = offered(values)
     raw = values["messages"]
     request = ChatRequest(
         model=str(values["model"]),
-        messages=tuple(_message(item, index) for index, item in enumerate(raw if isinstance(raw, list) else [])),
-        use_search=search if isinstance(search, bool) else None,
+        messages=tuple(as_message(item, index) for index, item in enumerate(raw if isinstance(raw, list) else [])),
+        use_search=_search(values.get("use_search"), offer),
         effort=_EFFORTS[effort] if isinstance(effort, str) else None,
         conversation_id=str(conversation) if conversation not in {None, NEW_CONVERSATION} else None,
         keep=conversation is not None,
-        tools=_offered_tools(values.get("tools")),
         session=session or sane_session(values.get("prompt_cache_key")),
+        tools=offer.use,
+        form=_form(values.get("response_format")),
+        stop=_stop(values.get("stop")),
+        max_tokens=_limit(values),
     )
-    if not any(message.text.strip() or message.files for message in request.messages):
+    if not any(map(_says_something, request.messages)):
         raise InvalidRequest("messages must hold some text.", param="messages")
     return ChatCall(
         request=request,
         stream=values.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        legacy_functions=offer.legacy,
     )
 
 
-def _offered_tools(tools: object) -> tuple[str, ...]:
-    """Each tool as canonical JSON: the same list in other words is the same list."""
-    if not isinstance(tools, list):
+def _says_something(message: Message) -> bool:
+    """Whether there is anything in a message; the result of a call may be empty, and is one all the same."""
+    return bool(message.text.strip() or message.files or message.calls or message.answers)
+
+
+def _search(asked: object, offer: Offer) -> bool | None:
+    """Whether to search; a search among the tools asks for it where the request's own field says nothing."""
+    if isinstance(asked, bool):
+        return asked
+    return True if offer.searches else None
+
+
+def _limit(values: Mapping[str, object]) -> int | None:
+    """How long the answer may be; the vendor's newer name for it wins over the older."""
+    limits = (values.get("max_completion_tokens"), values.get("max_tokens"))
+    return next((limit for limit in limits if isinstance(limit, int)), None)
+
+
+def _stop(value: object) -> tuple[str, ...]:
+    """The texts before which the answer ends, each once."""
+    if value is None:
         return ()
-    return tuple(json.dumps(tool, sort_keys=True) for tool in tools)  # orjson refuses integers beyond 64 bits
+    if isinstance(value, str):
+        return (_stop_sequence(value, "stop"),)
+    if not isinstance(value, list) or len(value) > MAX_STOPS:
+        raise InvalidRequest(f"stop must be a string or a list of at most {MAX_STOPS} strings.", param="stop")
+    return tuple(dict.fromkeys(_stop_sequence(text, f"stop[{index}]") for index, text in enumerate(value)))
 
 
-def _refuse_unserved(values: Mapping[str, object]) -> None:
-    choice = values.get("tool_choice")
-    if choice == "required" or isinstance(choice, dict):
-        raise InvalidRequest("tool_choice cannot be forced: tool calls are not served yet.", param="tool_choice")
-    form = values.get("response_format")
-    if isinstance(form, dict) and form.get("type") in _JSON_FORMATS:
-        raise InvalidRequest("response_format is not served yet; ask for JSON in a message.", param="response_format")
+def _stop_sequence(value: object, place: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_STOP_LENGTH:
+        raise InvalidRequest(f"{place} must be a string of 1 to {MAX_STOP_LENGTH} characters.", param=place)
+    return value
 
 
-def _message(item: object, index: int) -> Message:
-    place = f"messages[{index}]"
-    if not isinstance(item, dict):
+def _form(value: object) -> JsonFormat | None:
+    """What the answer has to look like; `strict` counts only where it is true, as in the vendor's own API."""
+    place = "response_format"
+    if value is None:
+        return None
+    if not isinstance(value, dict):
         raise InvalidRequest(f"{place} must be an object.", param=place)
-    role = _ROLES.get(item["role"]) if isinstance(item.get("role"), str) else None
-    if role is None:
-        raise InvalidRequest(f"{place}.role must be one of {', '.join(_ROLES)}.", param=f"{place}.role")
-    return Message(role, _parts(item, role, f"{place}.content"))
+    match value.get("type"):
+        case "text":
+            return None
+        case "json_object":
+            return JsonFormat()
+        case "json_schema":
+            return _described(value.get("json_schema"), f"{place}.json_schema")
+        case _:
+            raise InvalidRequest(f"{place}.type must be text, json_object or json_schema.", param=f"{place}.type")
 
 
-def _parts(item: Mapping[str, object], role: Role, place: str) -> tuple[Part, ...]:
-    content = item.get("content")
-    if isinstance(content, str):
-        return (TextPart(content),)
-    if isinstance(content, list):
-        return tuple(_part(part, f"{place}[{index}]") for index, part in enumerate(content))
-    if content is None and role is Role.ASSISTANT:
-        return ()  # SDKs send an assistant's turn of tool calls without content
-    raise InvalidRequest(f"{place} must be a string or a list of parts.", param=place)
+def _described(value: object, place: str) -> JsonFormat:
+    from app.toolcalls.schema import check  # noqa: PLC0415 # its library is large, and few requests need it
 
-
-def _part(part: object, place: str) -> Part:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if isinstance(part, dict) and kind in _TEXT_PARTS:
-        text = part.get("text", part.get("refusal"))
-        if isinstance(text, str):
-            return TextPart(text)
-        raise InvalidRequest(f"{place}.text must be a string.", param=f"{place}.text")
-    if isinstance(part, dict) and kind in _ATTACHMENTS:
-        return openai_part(part, place)
-    if kind in _UNSERVED:
-        raise AttachmentRefused("Kimi takes images and documents, no sound and no video.", param=place)
-    raise InvalidRequest(f"{place} must be an object with a known type.", param=f"{place}.type")
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{place} must be an object.", param=place)
+    schema = value.get("schema")
+    if schema is None:
+        raise InvalidRequest(f"{place}.schema is missing.", param=f"{place}.schema")
+    text = json.dumps(schema, ensure_ascii=False)  # unsorted: models write members in the order of the schema
+    if (why := check(text)) is not None:
+        raise InvalidRequest(f"{place}.schema {why}", param=f"{place}.schema")
+    return JsonFormat(text, strict=value.get("strict") is True)

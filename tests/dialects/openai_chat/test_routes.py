@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from werkzeug.test import TestResponse
 
-from app.accounts.credentials import parse_credentials
+from app.accounts.credentials import Credential, parse_credentials
 from app.attachments.intake import Spool
-from app.chat.events import Failed, Finished, Opened, TextDelta
-from app.chat.request import Continuation, Message, Role
+from app.chat.cancellation import Cancellation
+from app.chat.events import Event, Failed, Finished, Opened, TextDelta, ToolCallDelta, ToolCallEnd, ToolCallStart
+from app.chat.request import ChatRequest, Continuation, Message, Role, ToolSpec, ToolUse
 from app.errors import AttachmentRefused, RateLimitExceeded, RequestTooLarge
+from app.gateway.gateway import Gateway
 from tests.dialects.houses import CLIENT, Front
 from tests.fakes import FakeDownloads, FakeExchange, FakeKimi
 
@@ -113,7 +117,39 @@ def test_the_tools_on_offer_are_passed_on() -> None:
     """A conversation goes on only where they are the same."""
     kimi, tool = FakeKimi(answering()), {"type": "function", "function": {"name": "f"}}
     assert post(kimi, tools=[tool]).status_code == 200
-    assert [json.loads(offered) for offered in kimi.asked[0].tools] == [tool]
+    assert kimi.asked[0].tools == ToolUse((ToolSpec("f"),))
+
+
+class Calling:
+    """A gateway whose answers are one call of a tool."""
+
+    def keeps(self, request: ChatRequest) -> bool:
+        return False
+
+    def answer(
+        self, request: ChatRequest, credentials: Sequence[Credential], cancellation: Cancellation
+    ) -> Iterator[list[Event]]:
+        yield [ToolCallStart(0, "call_1", "f"), ToolCallDelta(0, "{}"), ToolCallEnd(0), Finished("tool_calls")]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("members", "field", "reason"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tool_calls", "tool_calls"),
+        ({"functions": [{"name": "f"}]}, "function_call", "function_call"),
+    ],
+)
+def test_a_call_is_told_in_the_words_of_the_request(
+    members: dict[str, Any], field: str, reason: str, *, stream: bool
+) -> None:
+    """Old clients know no new ones."""
+    front = Front(FakeKimi())
+    front.door = replace(front.door, gateway=cast("Gateway", Calling()))
+    text = post(front, stream=stream, **members).text
+    assert f'"{field}":' in text
+    assert f'"finish_reason":"{reason}"' in text
+    assert ("call_1" in text) is (field == "tool_calls")
 
 
 @pytest.mark.parametrize("stream", [True, False])

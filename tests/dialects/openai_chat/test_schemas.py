@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.request import (
-    ChatRequest,
-    Effort,
-    FilePart,
-    Inline,
-    Message,
-    Part,
-    Remote,
-    Role,
-    Stored,
-    TextPart,
+from app.chat.request import ChatRequest, Choice, Effort, JsonFormat, Message, Role, TextPart, ToolSpec, ToolUse
+from app.dialects.openai_chat.schemas import (
+    MAX_MESSAGES,
+    MAX_STOP_LENGTH,
+    MAX_STOPS,
+    MAX_TOOLS,
+    ChatCall,
+    chat_call,
 )
-from app.dialects.openai_chat.schemas import MAX_MESSAGES, MAX_TOOLS, ChatCall, chat_call
-from app.errors import AttachmentRefused, GatewayError, InvalidRequest
+from app.errors import GatewayError, InvalidRequest
 
 HI = {"role": "user", "content": "hi"}
+TOOL = {"type": "function", "function": {"name": "f"}}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -32,7 +30,8 @@ ANY_JSON = st.recursive(
 FIELDS = [
     "model", "messages", "stream", "stream_options", "use_search", "conversation_id", "reasoning_effort",
     "temperature", "top_p", "presence_penalty", "frequency_penalty", "max_tokens", "max_completion_tokens", "n",
-    "tools", "tool_choice", "response_format", "prompt_cache_key",
+    "tools", "tool_choice", "parallel_tool_calls", "functions", "function_call", "response_format", "stop",
+    "prompt_cache_key",
 ]  # fmt: skip
 
 
@@ -51,7 +50,7 @@ def refused(**members: object) -> InvalidRequest:
 def test_a_small_body_is_a_request() -> None:
     """Everything else has its default."""
     request = ChatRequest("kimi", (Message.of(Role.USER, "hi"),))
-    assert called() == ChatCall(request, stream=False, include_usage=False)
+    assert called() == ChatCall(request, stream=False, include_usage=False, legacy_functions=False)
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -66,41 +65,6 @@ def test_null_is_as_good_as_nothing(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "ours"),
-    [
-        ("system", Role.SYSTEM),
-        ("developer", Role.SYSTEM),
-        ("user", Role.USER),
-        ("assistant", Role.ASSISTANT),
-        ("tool", Role.TOOL),
-        ("function", Role.TOOL),
-    ],
-)
-def test_roles_are_told_apart(role: str, ours: Role) -> None:
-    """All that the vendor has."""
-    messages = called(messages=[{"role": role, "content": "a"}, HI]).request.messages
-    assert messages[0] == Message.of(ours, "a")
-
-
-def test_a_content_may_be_a_list_of_parts() -> None:
-    """Of text, under any of its names."""
-    parts = [
-        {"type": "text", "text": "a"},
-        {"type": "input_text", "text": "b"},
-        {"type": "output_text", "text": "c"},
-        {"type": "refusal", "refusal": "d"},
-    ]
-    (message,) = called(messages=[{"role": "user", "content": parts}]).request.messages
-    assert message.parts == tuple(TextPart(text) for text in "abcd")
-
-
-def test_an_assistant_s_turn_may_have_no_content() -> None:
-    """SDKs send one of tool calls so."""
-    messages = called(messages=[{"role": "assistant", "content": None}, HI]).request.messages
-    assert messages[0] == Message(Role.ASSISTANT, ())
-
-
-@pytest.mark.parametrize(
     ("members", "param"),
     [
         ({"model": 7}, "model"),
@@ -112,14 +76,7 @@ def test_an_assistant_s_turn_may_have_no_content() -> None:
         ({"messages": [HI] * (MAX_MESSAGES + 1)}, "messages"),
         ({"messages": ["hi"]}, "messages[0]"),
         ({"messages": [HI, {"content": "a"}]}, "messages[1].role"),
-        ({"messages": [{"role": "robot", "content": "a"}]}, "messages[0].role"),
-        ({"messages": [{"role": ["user"], "content": "a"}]}, "messages[0].role"),
-        ({"messages": [{"role": "user"}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": ["a"]}]}, "messages[0].content[0].type"),
-        ({"messages": [{"role": "user", "content": [{"type": []}]}]}, "messages[0].content[0].type"),
-        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]}, "messages[0].content[0].text"),
+        ({"messages": [HI, {"role": "assistant", "tool_calls": [{}]}]}, "messages[1].tool_calls[0].function"),
         ({"messages": [{"role": "user", "content": " \n"}]}, "messages"),
         ({"stream": "true"}, "stream"),
         ({"stream": 1}, "stream"),
@@ -146,10 +103,39 @@ def test_an_assistant_s_turn_may_have_no_content() -> None:
         ({"tools": {}}, "tools"),
         ({"tools": ["a"]}, "tools"),
         ({"tools": [{}] * (MAX_TOOLS + 1)}, "tools"),
+        ({"tools": [TOOL] * (MAX_TOOLS + 1)}, "tools"),
+        ({"tools": [TOOL, {}]}, "tools[1]"),
+        ({"functions": {}}, "functions"),
+        ({"functions": ["a"]}, "functions"),
+        ({"functions": [{}] * (MAX_TOOLS + 1)}, "functions"),
+        ({"functions": [{}]}, "functions[0].name"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": {"type": "function"}}, "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"tool_choice": []}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function"}}, "tool_choice"),
+        ({"function_call": {"name": "f"}}, "function_call"),
+        ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
+        ({"parallel_tool_calls": 0}, "parallel_tool_calls"),
+        ({"response_format": "json_object"}, "response_format"),
+        ({"response_format": []}, "response_format"),
+        ({"response_format": {}}, "response_format.type"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": []}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": []}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": None}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"stop": ""}, "stop"),
+        ({"stop": 7}, "stop"),
+        ({"stop": {}}, "stop"),
+        ({"stop": "x" * (MAX_STOP_LENGTH + 1)}, "stop"),
+        ({"stop": [str(number) for number in range(MAX_STOPS + 1)]}, "stop"),
+        ({"stop": ["a", ""]}, "stop[1]"),
+        ({"stop": ["a", None]}, "stop[1]"),
+        ({"stop": [["a"]]}, "stop[0]"),
+        ({"stop": ["x" * (MAX_STOP_LENGTH + 1)]}, "stop[0]"),
     ],
 )
 def test_a_wrong_field_is_named(members: dict[str, object], param: str) -> None:
@@ -169,80 +155,41 @@ def test_a_missing_field_is_named(missing: str) -> None:
     assert [caught.value.param, caught.value.message] == [missing, f"{missing} is missing"]
 
 
-def parts_of(*parts: object, role: str = "user") -> tuple[Part, ...]:
-    """The parts of the one message of a request."""
-    (message,) = called(messages=[{"role": role, "content": list(parts)}]).request.messages
-    return message.parts
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/a.png"}}]},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "tool", "tool_call_id": "call_1", "content": ""},
+        {"role": "tool", "content": None},
+        {"role": "function", "name": "f", "content": None},
+    ],
+)
+def test_a_message_may_say_something_without_text(message: dict[str, object]) -> None:
+    """People send a picture without a word, and tools end without one."""
+    for messages in ([message], [{"role": "user", "content": " "}, message]):
+        assert len(called(messages=messages).request.messages) == len(messages)
 
 
-def test_images_and_files_stand_among_the_text() -> None:
-    """In their order, each with its place."""
-    place = "messages[0].content"
-    assert parts_of(
-        {"type": "text", "text": "Compare"},
-        {"type": "image_url", "image_url": {"url": "https://a.example/a.png"}},
-        {"type": "text", "text": "with"},
-        {"type": "file", "file": {"file_id": "file-1"}},
-        {"type": "input_file", "file_data": "QQ==", "filename": "a.txt"},
-        {"type": "file", "file_url": {"url": "https://a.example/a.pdf"}},
-        {"type": "input_image", "image_url": "data:image/png;base64,QQ=="},
-    ) == (
-        TextPart("Compare"),
-        FilePart(Remote("https://a.example/a.png"), f"{place}[1]", image=True),
-        TextPart("with"),
-        FilePart(Stored("file-1"), f"{place}[3]"),
-        FilePart(Inline(b"A", hashlib.sha256(b"A").hexdigest()), f"{place}[4]", name="a.txt"),
-        FilePart(Remote("https://a.example/a.pdf"), f"{place}[5]"),
-        FilePart(Inline(b"A", hashlib.sha256(b"A").hexdigest(), "image/png"), f"{place}[6]", image=True),
-    )
+@pytest.mark.parametrize("content", ["", " \n", [], None])
+def test_a_request_must_say_something(content: object) -> None:
+    """An assistant's turn of nothing is nothing."""
+    assert refused(messages=[{"role": "assistant", "content": content}]).param == "messages"
 
 
-@pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
-def test_any_message_may_hold_files(role: str) -> None:
-    """Tools give pictures, too; those of earlier turns count as the last one's do."""
-    file = {"type": "file", "file": {"file_id": "file-1"}}
-    messages = called(messages=[{"role": role, "content": [file]}, HI]).request.messages
-    assert messages[0].files == (FilePart(Stored("file-1"), "messages[0].content[0]"),)
-
-
-def test_a_file_alone_is_a_question() -> None:
-    """People send a picture without a word."""
-    image = {"type": "image_url", "image_url": {"url": "https://a.example/a.png"}}
-    assert len(parts_of(image)) == 1
-    assert len(parts_of({"type": "text", "text": " "}, image)) == 2
-
-
-@pytest.mark.parametrize("kind", ["image_url", "input_image", "file", "input_file", "file_url"])
-def test_an_attachment_without_its_content_is_refused_as_such(kind: str) -> None:
-    """A model must not answer as if it had seen it."""
-    for index in (0, 1):
-        parts = [{"type": "text", "text": "a"}] * index + [{"type": kind}]
-        with pytest.raises(AttachmentRefused) as caught:
-            called(messages=[HI, {"role": "user", "content": parts}])
-        assert caught.value.param == f"messages[1].content[{index}]"
-
-
-@pytest.mark.parametrize("kind", ["input_audio", "audio_url", "video_url", "input_video"])
-def test_sound_and_video_are_refused_as_such(kind: str) -> None:
-    """Kimi has no ears."""
-    part = {"type": kind, kind: {"data": "QQ==", "format": "wav", "url": "https://a.example/a"}}
-    with pytest.raises(AttachmentRefused) as caught:
-        parts_of({"type": "text", "text": "a"}, part)
-    assert caught.value.param == "messages[0].content[1]"
-    assert "no sound and no video" in caught.value.message
-
-
-@pytest.mark.parametrize("kind", ["", "image", "IMAGE_URL", "document", "text ", "image_url\x00"])
-def test_a_part_of_an_unknown_type_is_named(kind: str) -> None:
-    """It is not passed over: it may be what the question is about."""
-    with pytest.raises(InvalidRequest) as caught:
-        parts_of({"type": kind, "image_url": {"url": "https://a.example/a.png"}})
-    assert caught.value.param == "messages[0].content[0].type"
-
-
-def test_a_file_is_told_from_text_that_looks_like_one() -> None:
-    """Only a part is an attachment."""
-    assert parts_of({"type": "text", "text": "data:image/png;base64,QQ=="}) == (TextPart("data:image/png;base64,QQ=="),)
+def test_a_conversation_with_calls_is_understood() -> None:
+    """The question, the call, its result."""
+    messages = [
+        HI,
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "done"},
+    ]
+    asked = called(messages=messages, tools=[TOOL]).request
+    assert [message.role for message in asked.messages] == [Role.USER, Role.ASSISTANT, Role.TOOL]
+    assert [call.name for message in asked.messages for call in message.calls] == ["f"]
+    assert asked.messages[2].answers is not None
+    assert asked.messages[2].parts[1:] == (TextPart("done"),)
 
 
 @pytest.mark.parametrize(
@@ -258,17 +205,32 @@ def test_a_file_is_told_from_text_that_looks_like_one() -> None:
         ({"reasoning_effort": "xhigh"}, {"effort": Effort.MAX}),
         ({"conversation_id": "chat-1"}, {"conversation_id": "chat-1", "keep": True}),
         ({"conversation_id": "none"}, {"keep": True}),
-        ({"temperature": 0, "top_p": 1, "n": 1, "max_tokens": 1}, {}),
-        ({"response_format": {"type": []}, "tool_choice": []}, {}),
-        ({"tools": [], "tool_choice": "auto", "response_format": {"type": "text"}}, {"tools": ()}),
+        ({"temperature": 0, "top_p": 1, "n": 1}, {}),
+        ({"tools": [], "tool_choice": "auto", "response_format": {"type": "text"}}, {}),
+        ({"tools": [TOOL]}, {"tools": ToolUse((ToolSpec("f"),))}),
+        ({"tools": [TOOL], "tool_choice": "none"}, {"tools": ToolUse((ToolSpec("f"),), Choice.NONE)}),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, {"tools": ToolUse((ToolSpec("f"),), parallel=False)}),
+        ({"functions": [{"name": "f"}]}, {"tools": ToolUse((ToolSpec("f"),), parallel=False)}),
+        ({"tools": [{"type": "web_search"}]}, {"use_search": True}),
+        ({"tools": [{"type": "web_search"}], "use_search": None}, {"use_search": True}),
+        ({"tools": [{"type": "web_search"}], "use_search": False}, {"use_search": False}),
+        ({"tools": [{"type": "code_interpreter"}]}, {}),
+        ({"response_format": {"type": "json_object"}}, {"form": JsonFormat()}),
+        ({"stop": []}, {}),
+        ({"stop": "\n"}, {"stop": ("\n",)}),
+        ({"stop": ["b", "a", "b"]}, {"stop": ("b", "a")}),
+        ({"stop": ["x" * MAX_STOP_LENGTH] * MAX_STOPS}, {"stop": ("x" * MAX_STOP_LENGTH,)}),
+        ({"max_tokens": 7}, {"max_tokens": 7}),
+        ({"max_completion_tokens": 8}, {"max_tokens": 8}),
+        ({"max_tokens": 7, "max_completion_tokens": 8}, {"max_tokens": 8}),
+        ({"max_tokens": 7, "max_completion_tokens": None}, {"max_tokens": 7}),
         ({"prompt_cache_key": "chat-7"}, {"session": "chat-7"}),
     ],
 )
 def test_what_is_asked_is_understood(members: dict[str, object], request_: dict[str, object]) -> None:
     """In the house language."""
     asked = called(**members).request
-    expected = {"use_search": None, "effort": None, "conversation_id": None, "keep": False, "session": None, **request_}
-    assert {name: getattr(asked, name) for name in expected} == expected
+    assert asked == ChatRequest(model="kimi", messages=asked.messages, **request_)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -285,42 +247,53 @@ def test_the_answer_s_form_is_asked_beside_it(members: dict[str, object], *, str
     assert [call.stream, call.include_usage] == [stream, usage]
 
 
-def tools_of(*tools: object) -> tuple[str, ...]:
-    """The tools of a request."""
-    return called(tools=list(tools)).request.tools
+def described(schema: object, **members: object) -> JsonFormat | None:
+    """The form of an answer that this schema describes."""
+    inner = {"name": "answer", "schema": schema, **members}
+    return called(response_format={"type": "json_schema", "json_schema": inner}).request.form
 
 
-def test_a_tool_is_the_same_in_any_order_of_its_members() -> None:
-    """SDKs in other languages write another one."""
-    one = {"type": "function", "function": {"name": "f", "parameters": {"a": 1, "b": [1, {"c": "é", "d": None}]}}}
-    other = {"function": {"parameters": {"b": [1, {"d": None, "c": "é"}], "a": 1}, "name": "f"}, "type": "function"}
-    assert tools_of(one) == tools_of(other)
+SCHEMA = {"type": "object", "properties": {"b": {"type": "string", "const": "é"}, "a": {"maximum": 2**70}}}
+
+
+def test_a_schema_is_passed_on_as_it_is() -> None:
+    """In its order: models write the members of an object in it."""
+    form = described(SCHEMA)
+    assert form is not None
+    assert form.schema == json.dumps(SCHEMA, ensure_ascii=False)
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("members", "strict"),
     [
-        {"type": "function", "function": {"name": "g"}},
-        {"type": "function", "function": {"name": "f", "description": "x"}},
-        {"type": "function", "function": {"name": "F"}},
-        {},
+        ({}, False),
+        ({"strict": None}, False),
+        ({"strict": False}, False),
+        ({"strict": 1}, False),
+        ({"strict": True}, True),
     ],
 )
-def test_another_tool_is_another(other: dict[str, object]) -> None:
-    """A model that is offered it may answer otherwise."""
-    assert tools_of({"type": "function", "function": {"name": "f"}}) != tools_of(other)
+def test_a_schema_is_strict_only_where_the_client_says_so(members: dict[str, object], *, strict: bool) -> None:
+    """As in the vendor's own API."""
+    assert described({"type": "object"}, **members) == JsonFormat('{"type": "object"}', strict=strict)
 
 
-def test_tools_keep_their_number() -> None:
-    """One for each, also where two are the same."""
-    assert len(tools_of({"a": 1}, {"a": 1}, {})) == 3
+@pytest.mark.parametrize("schema", [7, "x", [], {"type": "nonsense"}, {"properties": []}])
+def test_what_is_no_schema_is_refused(schema: object) -> None:
+    """No answer could be held against it."""
+    inner = {"name": "answer", "schema": schema}
+    error = refused(response_format={"type": "json_schema", "json_schema": inner})
+    assert error.param == "response_format.json_schema.schema"
+    assert error.message.startswith("response_format.json_schema.schema ")
 
 
-@pytest.mark.parametrize("number", [0, 2**63, 2**64, 2**70, -(2**70), 10**300, 1.5, 1e308])
-def test_a_tool_may_hold_any_number(number: float) -> None:
-    """JSON schemas have bounds beyond 64 bits, and the reader of bodies lets them through."""
-    assert tools_of({"maximum": number}) == tools_of({"maximum": number})
-    assert tools_of({"maximum": number}) != tools_of({"maximum": 7})
+@pytest.mark.parametrize(
+    ("members", "legacy"),
+    [({"functions": [{"name": "f"}]}, True), ({"functions": [{"name": "f"}], "tools": [TOOL]}, False), ({}, False)],
+)
+def test_who_offers_functions_is_answered_in_their_words(members: dict[str, object], *, legacy: bool) -> None:
+    """Such clients know no others."""
+    assert called(**members).legacy_functions is legacy
 
 
 @pytest.mark.parametrize("key", [7, "", "two words", "x" * 257, [], {}, True])
@@ -336,21 +309,110 @@ def test_a_session_header_comes_before_the_cache_key(header: str | None, session
     assert chat_call(body, header).request.session == session
 
 
+TOOLISH = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["function", "custom", "web_search", "mcp", "builtin_function"]) | ANY_JSON,
+        "function": st.fixed_dictionaries({"name": st.sampled_from("fgh") | ANY_JSON, "parameters": ANY_JSON})
+        | ANY_JSON,
+        "custom": st.fixed_dictionaries({"name": st.sampled_from("fgh") | ANY_JSON, "format": ANY_JSON}) | ANY_JSON,
+        "name": st.sampled_from("fgh") | ANY_JSON,
+        "description": ANY_JSON,
+    },
+)
+CALLISH = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": ANY_JSON,
+        "type": st.sampled_from(["function", "custom"]) | ANY_JSON,
+        "function": st.fixed_dictionaries({"name": st.just("f") | ANY_JSON, "arguments": ANY_JSON}) | ANY_JSON,
+        "custom": st.fixed_dictionaries({"name": st.just("f") | ANY_JSON, "input": ANY_JSON}) | ANY_JSON,
+    },
+)
+CHOICES = (
+    st.sampled_from(["none", "auto", "required", "any"])
+    | TOOLISH
+    | st.fixed_dictionaries(
+        {
+            "type": st.just("allowed_tools"),
+            "allowed_tools": st.fixed_dictionaries(
+                {"mode": st.sampled_from(["auto", "required"]) | ANY_JSON, "tools": st.lists(TOOLISH) | ANY_JSON}
+            )
+            | ANY_JSON,
+        }
+    )
+    | ANY_JSON
+)
+FORMS = (
+    st.fixed_dictionaries(
+        {
+            "type": st.just("json_schema") | ANY_JSON,
+            "json_schema": st.fixed_dictionaries({"schema": ANY_JSON, "strict": ANY_JSON}) | ANY_JSON,
+        }
+    )
+    | ANY_JSON
+)
+
+
+def is_taken_or_refused(body: dict[str, object]) -> ChatCall | None:
+    """The call of a body; None for one that is refused with the status of a client's mistake."""
+    try:
+        return chat_call(body)
+    except GatewayError as error:
+        assert error.status == 400  # noqa: PT017 # either outcome is right
+        return None
+
+
 @given(st.dictionaries(st.sampled_from(FIELDS), ANY_JSON))
 def test_any_body_is_a_call_or_refused(body: dict[str, object]) -> None:
     """Never a crash."""
-    try:
-        chat_call(body)
-    except GatewayError as error:
-        assert error.status == 400  # noqa: PT017 # either outcome is right
+    is_taken_or_refused(body)
 
 
-@given(st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "tool"]), "content": ANY_JSON}), min_size=1))
+@given(
+    st.fixed_dictionaries(
+        {"model": st.just("kimi"), "messages": st.just([HI])},
+        optional={
+            "tools": st.lists(TOOLISH, max_size=4) | ANY_JSON,
+            "tool_choice": CHOICES,
+            "functions": st.lists(TOOLISH, max_size=4) | ANY_JSON,
+            "function_call": CHOICES,
+            "parallel_tool_calls": st.booleans() | ANY_JSON,
+            "response_format": FORMS,
+            "stop": st.lists(st.text()) | ANY_JSON,
+            "max_tokens": st.integers() | ANY_JSON,
+            "max_completion_tokens": st.integers() | ANY_JSON,
+        },
+    )
+)
+def test_any_use_of_tools_and_limits_is_taken_or_refused(body: dict[str, object]) -> None:
+    """Never a crash; what is taken fits together."""
+    call = is_taken_or_refused(body)
+    if call is not None:
+        use = call.request.tools
+        names = [tool.name for tool in use.tools]
+        assert len(set(names)) == len(names)
+        assert set(use.allowed or ()) <= set(names)
+        assert names or use.choice is not Choice.REQUIRED
+        assert all(json.loads(tool.parameters) is not None for tool in use.tools)
+        assert all(call.request.stop)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["user", "assistant", "tool", "function"]), "content": ANY_JSON},
+            optional={
+                "tool_calls": st.lists(CALLISH, max_size=3) | ANY_JSON,
+                "function_call": CALLISH | ANY_JSON,
+                "tool_call_id": ANY_JSON,
+                "name": ANY_JSON,
+            },
+        ),
+        min_size=1,
+    )
+)
 def test_any_message_is_taken_or_refused(messages: list[object]) -> None:
     """Never a crash."""
-    try:
-        call = called(messages=messages)
-    except GatewayError as error:
-        assert error.status == 400  # noqa: PT017 # either outcome is right
-    else:
-        assert len(call.request.messages) == len(messages)
+    call = is_taken_or_refused({"model": "kimi", "messages": messages})
+    assert call is None or len(call.request.messages) == len(messages)
