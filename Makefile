@@ -4,6 +4,8 @@
 BIN := .venv/bin
 ARGS :=
 UPGRADE :=
+RUNS := 25000
+SEEDS := 1 2 3 4
 
 # pip settings for user installs would break an install into .venv.
 INSTALL := PIP_USER=false $(BIN)/python -m pip install --require-hashes --disable-pip-version-check -q
@@ -13,7 +15,7 @@ ifneq ($(shell PYTHON='$(PYTHON)' sh scripts/bootstrap state),ok)
 VENV := venv
 endif
 
-.PHONY: help demo run test check lint format lock clean venv
+.PHONY: help demo run test check lint format lock fuzz bench clean venv
 
 help: ## list these commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +26,7 @@ demo: .venv/.dev-stamp ## try the gateway with the official client against an em
 run: .venv/.run-stamp ## serve on PORT (8000)
 	exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-test: .venv/.dev-stamp ## run all tests (ARGS="-k sse -x" goes to pytest)
+test: .venv/.dev-stamp .venv/.clients-stamp ## run all tests (ARGS="-k sse -x" goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
 check: lint ## lint, then run the tests that need no server
@@ -42,6 +44,12 @@ format: .venv/.dev-stamp ## rewrite the sources as the formatter wants them
 lock: .venv/.dev-stamp ## write the locks from requirements*.in (UPGRADE=1 takes the newest)
 	sh scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
+fuzz: .venv/.dev-stamp ## mutate answers with tool calls for long (RUNS=25000 for each of SEEDS="1 2 3 4")
+	$(BIN)/python -m tests.toolcalls.fuzz --runs $(RUNS) $(foreach seed,$(SEEDS),--seed $(seed))
+
+bench: .venv/.dev-stamp ## measure how fast tool calls are read
+	$(BIN)/python -m benchmarks.toolcalls
+
 clean: ## remove .venv and the caches; the state in instance/ stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
@@ -58,3 +66,12 @@ venv:
 	@echo "Installing the locked packages into .venv, with those for development"
 	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@touch .venv/.run-stamp $@
+
+# Client frameworks ask for other versions of the same packages: they have an environment of their own.
+.venv/.clients-stamp: requirements-clients.txt $(VENV)
+	@echo "Installing the locked client frameworks into .venv/clients"
+	@rm -rf .venv/clients
+	@$(BIN)/python -m venv .venv/clients
+	@PIP_USER=false .venv/clients/bin/python -m pip install --require-hashes --disable-pip-version-check -q \
+		-r requirements-clients.txt
+	@touch $@
