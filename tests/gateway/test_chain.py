@@ -219,7 +219,7 @@ def test_an_answer_goes_through_all_stages() -> None:
     assert [event for event in events if isinstance(event, Annotation)] == [Annotation(SOURCE, 4, 7)]
     assert [event.call_id for event in events if isinstance(event, ToolCallStart)] == ["call-1"]
     assert isinstance(events[-2], Usage)
-    assert events[-1] == Finished(stopped_by="END", cut=True)
+    assert events[-1] == Finished("tool_calls", stopped_by="END", cut=True)
 
 
 def test_a_stop_in_the_arguments_of_a_call_stops_nothing() -> None:
