@@ -8,9 +8,12 @@ from typing import Any
 from flask import Flask
 
 from app import doctor, operations, services
+from app.dialects import cors, files, models, paths, token
 from app.dialects import errors as error_answers
-from app.dialects import files, models, token
+from app.dialects.anthropic import routes as anthropic_routes
+from app.dialects.gemini import routes as gemini_routes
 from app.dialects.openai_chat import routes as openai_chat_routes
+from app.dialects.openai_responses import routes as openai_responses_routes
 from app.observability import hooks, log
 from config.settings import Settings, load
 
@@ -30,7 +33,12 @@ def create_app(settings: Settings | None = None, **overrides: Any) -> Flask:  # 
     app.extensions["finish_background"] = built.finish
     hooks.install(app)
     error_answers.install(app)
+    cors.install(app, settings.cors_origins)
+    paths.install(app)
     app.register_blueprint(openai_chat_routes.blueprint(door))
+    app.register_blueprint(openai_responses_routes.blueprint(door, built.answers))
+    app.register_blueprint(anthropic_routes.blueprint(door))
+    app.register_blueprint(gemini_routes.blueprint(door))
     app.register_blueprint(files.blueprint(door, built.files))
     app.register_blueprint(models.blueprint(door))
     app.register_blueprint(token.blueprint(door, built.diagnosis))

@@ -5,7 +5,7 @@ GatewayError
 │                       ├─ ContentFiltered
 │                       └─ AttachmentRefused
 ├── MissingApiKey, InvalidApiKey, TokenExpired 401
-├── AccountRestricted, PlanRequired 403
+├── AccountRestricted, PlanRequired, OriginRefused 403
 ├── NotFound 404 ─┬─ ConversationNotFound
 │                 └─ FileNotFound
 ├── MethodNotAllowed 405
@@ -30,7 +30,6 @@ class knows what it means, and each dialect has a table from class to its vendor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -65,6 +64,11 @@ class GatewayError(Exception):
         self.retry_after = retry_after
         self.resets_at: float | None = None
         self.retryable = retryable
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds after which it is worth trying again: those that are told, else the usual pause, if there is one."""
+        return self.pause if self.retry_after is None else self.retry_after
 
 
 class InternalError(GatewayError):
@@ -136,6 +140,14 @@ class PlanRequired(GatewayError):
 
     status = 403
     code = "plan_required"
+    type = "permission_error"
+
+
+class OriginRefused(GatewayError):
+    """A page of another site may not use the service."""
+
+    status = 403
+    code = "origin_refused"
     type = "permission_error"
 
 
@@ -277,21 +289,3 @@ class UpstreamTimeout(GatewayError):
 
     status = 504
     code = "upstream_timeout"
-
-
-def by_code(code: str) -> type[GatewayError]:
-    """The class of a code, the first of its line; GatewayError itself for a code that is not of the tree."""
-    return next((kind for kind in _tree() if kind.code == code), GatewayError)
-
-
-def by_name(name: str) -> type[GatewayError]:
-    """The class of that name; GatewayError itself for one that is not of the tree."""
-    return next((kind for kind in _tree() if kind.__name__ == name), GatewayError)
-
-
-def _tree() -> Iterator[type[GatewayError]]:
-    """All classes, each before those below it."""
-    pending: list[type[GatewayError]] = [GatewayError]
-    for kind in pending:
-        yield kind
-        pending += kind.__subclasses__()

@@ -15,6 +15,11 @@ def blueprint(app: Flask, state: State) -> Blueprint:
     """
     routes = Blueprint("operations", __name__)
 
+    @routes.get("/")
+    def root() -> Response:
+        """Tell what this is. Claude Code asks with HEAD, and without credentials, whether anybody is there."""
+        return Response("kimi-gateway is running.\n", content_type="text/plain; charset=utf-8")
+
     @routes.get("/ping")
     def ping() -> Response:
         """Answer as the seed does."""

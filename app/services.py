@@ -22,6 +22,7 @@ from app.conversations.continuity import Continuity
 from app.conversations.ledger import Ledger
 from app.dialects.doorstep import Doorstep
 from app.dialects.respond import Pace
+from app.gateway.answers import Answers
 from app.gateway.attempt import Attempts
 from app.gateway.cleanup import CleanUp
 from app.gateway.custody import Keeping
@@ -30,6 +31,7 @@ from app.gateway.enclosures import Enclosing
 from app.gateway.files import Files
 from app.gateway.gateway import Gateway
 from app.gateway.holding import Holding
+from app.gateway.repeats import Repeats
 from app.gateway.upstream import Upstream
 from app.kimi.client import KimiClient
 from app.kimi.sites import Sites
@@ -50,6 +52,7 @@ class Services:
 
     door: Doorstep
     files: Files
+    answers: Answers
     diagnosis: Diagnosis
     state: State
     finish: Callable[[float], bool]
@@ -78,6 +81,7 @@ def build(settings: Settings) -> Services:
         ),
         enclosing=enclosing,
         max_prompt=settings.max_prompt_chars,
+        repeats=Repeats(state.shared, pause=settings.repeat_seconds, clock=time.time),
     )
 
     def finish(timeout: float) -> bool:
@@ -86,7 +90,8 @@ def build(settings: Settings) -> Services:
 
     diagnosis = Diagnosis(upstream=upstream, pool=pool, model_kind=models.choose(models.default).kind, clock=time.time)
     door = _door(settings, gateway)
-    return Services(door=door, files=enclosing.files, diagnosis=diagnosis, state=state, finish=finish)
+    answers = Answers(state.shared, ttl=settings.conversation_ttl)
+    return Services(door=door, files=enclosing.files, answers=answers, diagnosis=diagnosis, state=state, finish=finish)
 
 
 def _upstream(settings: Settings, state: State, models: ModelTable) -> Upstream:

@@ -98,6 +98,10 @@ class Settings:
     """Whether it is an error if a tool has to be called and the model calls none, also when it is asked again."""
     download_allow_cidrs: tuple[Network, ...] = ()
     """Networks that URLs of clients may lead to besides the public internet, on any port."""
+    repeat_seconds: float = 5.0
+    """How long a request that Kimi failed to answer is refused when it is sent again; 0: not at all."""
+    cors_origins: tuple[str, ...] = ("*",)
+    """Origins whose pages may use the service; `*` for any."""
     whole_answer_timeout: float | None = None
     """How long a request without streaming may take; None: as long as the upstream may."""
     kimi_user_agent: str = f"Mozilla/5.0 (compatible; kimi-gateway/{VERSION})"
@@ -163,6 +167,18 @@ def _networks(value: str) -> tuple[Network, ...]:
         raise ValidationError("not a list of networks") from None
 
 
+def _origins(value: str) -> tuple[str, ...]:
+    """Return origins as browsers write them, or `*` alone."""
+    origins = tuple(dict.fromkeys(part.strip().lower().rstrip("/") for part in value.split(",") if part.strip()))
+    if origins != ("*",):
+        for origin in origins:
+            if urlsplit(_base_url(origin)).path:
+                raise ValidationError("more than an origin")
+    if not origins:
+        raise ValidationError("no origin")
+    return origins
+
+
 def _url() -> fields.Field[Any]:
     be = "an http or https URL without credentials, query and fragment, such as https://host/path"
     return fields.Function(deserialize=_base_url, metadata={"be": be})
@@ -226,6 +242,7 @@ class _Variables(Schema):
     MAX_STREAMS = _count(1, 100_000)
     MAX_STREAMS_PER_ACCOUNT = _count(1, 100)
     QUEUE_SECONDS = _seconds(zero=True)
+    REPEAT_SECONDS = _seconds(zero=True)
     GRACE_SECONDS = _seconds(zero=True)
     KEEPALIVE_SECONDS = _seconds()
     FIRST_BYTE_TIMEOUT = _seconds()
@@ -235,6 +252,9 @@ class _Variables(Schema):
     MAX_UPLOAD_BYTES = _count(1, 1024 * _MIB)
     MAX_PROMPT_CHARS = _count(1000, 100_000_000)
     STRICT_TOOL_CHOICE = _switch()
+    CORS_ORIGINS = fields.Function(
+        deserialize=_origins, metadata={"be": "* or origins such as https://chat.example.com, separated by commas"}
+    )
     DOWNLOAD_ALLOW_CIDRS = fields.Function(
         deserialize=_networks, metadata={"be": "networks such as 10.1.0.0/16 or fd00::/8, separated by commas"}
     )

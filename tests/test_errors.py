@@ -22,8 +22,6 @@ from app.errors import (
     UpstreamProtocolError,
     UpstreamUnavailable,
     UpstreamUnreachable,
-    by_code,
-    by_name,
 )
 
 CONTRACT = {
@@ -46,7 +44,7 @@ CONTRACT = {
 NEVER_PROMISED = {(499, "client_closed_request"), (500, "internal_error"), (502, "structured_output_failed")}
 """Nobody reads the first, the second is a defect, and the third came with structured output (docs/architecture.md)."""
 
-LATER = {"origin_refused", "request_timeout", "unknown_host"}
+LATER = {"request_timeout", "unknown_host"}
 """Rows of what is not built yet."""
 
 FINER = {
@@ -107,30 +105,6 @@ def test_a_finer_distinction_is_the_same_to_a_client(kind: type[GatewayError], r
     assert issubclass(kind, row)
     assert [kind.status, kind.code, kind.type] == [row.status, row.code, row.type]
     assert [kind.another_account, kind.pause] == [row.another_account, row.pause]
-
-
-@pytest.mark.parametrize("kind", [kind for kind in CLASSES if kind not in FINER and kind.code != "internal_error"])
-def test_an_error_is_found_again_by_its_code(kind: type[GatewayError]) -> None:
-    """Workers tell each other of errors by code: it is the class of the row, not a finer one."""
-    assert by_code(kind.code) is kind
-
-
-@pytest.mark.parametrize("code", ["", "no_such_code", "RATE_LIMIT_EXCEEDED", "internal_error"])
-def test_a_code_that_says_nothing_more_is_any_error(code: str) -> None:
-    """Another version may have written it."""
-    assert by_code(code) is GatewayError
-
-
-@pytest.mark.parametrize("kind", CLASSES)
-def test_an_error_is_found_again_by_its_name(kind: type[GatewayError]) -> None:
-    """Where the finer distinction counts."""
-    assert by_name(kind.__name__) is kind
-
-
-@pytest.mark.parametrize("name", ["", "NoSuchError", "gatewayerror", "ValueError", "rate_limit_exceeded"])
-def test_a_name_that_says_nothing_more_is_any_error(name: str) -> None:
-    """Another version may have written it."""
-    assert by_name(name) is GatewayError
 
 
 def test_a_file_that_is_not_there_is_no_conversation_that_is_not_there() -> None:

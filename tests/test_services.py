@@ -367,9 +367,8 @@ def test_the_application_has_the_doors_of_the_contract(monkeypatch: pytest.Monke
     rules = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
     assert {
         ("/v1/chat/completions", "POST"),
-        ("/chat/completions", "POST"),
         ("/v1/models", "GET"),
-        ("/models", "GET"),
+        ("/", "GET"),
         ("/v1/files", "POST"),
         ("/v1/files", "GET"),
         ("/v1/files/<file_id>", "GET"),

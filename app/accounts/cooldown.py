@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from app.accounts.credentials import Credential
-from app.errors import AccountRestricted, GatewayError, RateLimitExceeded, TokenExpired, UpstreamBusy, by_code
+from app.accounts.kinds import by_code
+from app.errors import AccountRestricted, GatewayError, RateLimitExceeded, TokenExpired, UpstreamBusy
 from app.state.store import Store
 
 FIRST = 30.0

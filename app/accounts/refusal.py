@@ -10,7 +10,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from app.errors import GatewayError, by_name
+from app.accounts.kinds import by_name
+from app.errors import GatewayError
 
 REFUSAL_LIFE = 15.0
 """Seconds that a refusal is remembered, so that a dead token does not hammer Kimi."""

@@ -174,6 +174,11 @@ RULES = (
     Rule("Claude Code", Role.SYSTEM, "Analyze if this message indicates a new conversation topic."),
     Rule("Claude Code", Role.SYSTEM, "Generate a concise, sentence-case title (3-7 words) that captures"),
     Rule("Claude Code", Role.USER, "[SUGGESTION MODE: Suggest what the user might naturally type next"),
+    # Codex 0.169 and gemini-cli 0.61: what they were seen to send
+    Rule("Codex", Role.USER, "Generate a concise, single-line task title of at most 36 characters and under five"),
+    Rule("gemini-cli", Role.SYSTEM, "You are a specialized Task Routing AI. Your sole function is to analyze the"),
+    Rule("gemini-cli", Role.SYSTEM, "You are a diagnostic agent that determines whether a conversational AI assistant"),
+    Rule("gemini-cli", Role.USER, "Summarize the user's primary intent or goal in this conversation in ONE sentence"),
     # microsoft/vscode-copilot-chat src/extension/prompts/node/panel/title.tsx, then and now
     Rule("VS Code", Role.SYSTEM, "You are an expert in crafting pithy titles for chatbot conversations."),
     Rule("VS Code", Role.SYSTEM, "You are an expert in crafting ultra-compact titles for chatbot conversations."),

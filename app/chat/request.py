@@ -147,6 +147,15 @@ def unheard(messages: Sequence[Message]) -> Sequence[Message]:
     return messages[start:] or messages[-1:]
 
 
+def latest(messages: Sequence[Message]) -> Message:
+    """What is to be answered: the last message that is no instruction (Claude Code puts some behind it), else the last.
+
+    There is at least one message.
+    """
+    said = (message for message in reversed(messages) if message.role is not Role.SYSTEM)
+    return next(said, messages[-1])
+
+
 class Effort(Enum):
     """How much the model should think, from not at all to as much as it can."""
 
@@ -221,7 +230,8 @@ class ChatRequest:
     None leaves thinking to it. With `conversation_id` the request continues that conversation of Kimi's; `keep`
     asks that the conversation outlives the answer. `session` is the client's own name for the conversation, a hint that
     it may or may not give. `form` is what the answer has to look like, None for free text; `stop` are the texts before
-    which it ends, `max_tokens` is how long it may be.
+    which it ends, `max_tokens` is how long it may be. `prompt_tokens` is about how many tokens the client sent, where
+    that has been counted (prompt.py).
     """
 
     model: str
@@ -235,6 +245,7 @@ class ChatRequest:
     form: JsonFormat | None = None
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
+    prompt_tokens: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from app.chat.events import (
     TextDelta,
     ThinkingDelta,
     ToolCallDelta,
+    ToolCallEnd,
     Usage,
 )
 from app.chat.tokens import Estimator
@@ -125,6 +126,28 @@ class UsageCount:
             completion=self._text.total + self._arguments.total,
             reasoning=self._thinking.total,
         )
+
+
+class CallEnds:
+    """Passes the end of a call on together with what follows it.
+
+    An answer that fails right behind a call has then not made it: agents run a call as soon as it has come to its end,
+    and go on as if the answer had been whole.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[Event] = []
+
+    def __call__(self, events: list[Event]) -> list[Event]:
+        """Pass events on."""
+        out: list[Event] = []
+        for event in events:
+            if self._held and not isinstance(event, Failed):
+                out += self._held
+            self._held = [event] if isinstance(event, ToolCallEnd) else []
+            if not self._held:
+                out.append(event)
+        return out
 
 
 def ended(events: Sequence[Event]) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flask import Request
+from flask import Request, Response
 
 from app.accounts.admission import Admission, presented
 from app.accounts.credentials import Credential
+from app.chat.request import ChatRequest
 from app.dialects.body import parse_json_object, read_json_body
 from app.dialects.fields import sane_session
-from app.dialects.respond import Pace
+from app.dialects.paths import Dialect, dialect_of
+from app.dialects.respond import Encoder, Pace, respond
 from app.errors import InvalidRequest
 from app.gateway.gateway import Gateway
+from app.observability.hooks import current_record
 from app.offload import Offload
 
 SESSION_HEADERS = ("X-Conversation-Id", "X-OpenWebUI-Chat-Id", "x-claude-code-session-id", "session-id")
@@ -34,14 +37,19 @@ class Doorstep:
     offload: Offload
 
     def credentials(self, request: Request) -> tuple[Credential, ...]:
-        """The credentials of a request, at least one. Raises MissingApiKey, InvalidApiKey or InvalidRequest."""
-        if "key" in request.args:
+        """The credentials of a request, at least one. Raises MissingApiKey, InvalidApiKey or InvalidRequest.
+
+        The vendors' headers are all taken in all dialects; a key in the address only where Google's clients put it.
+        """
+        key = request.args.get("key")
+        if key is not None and dialect_of(request.path, request.headers) is not Dialect.GEMINI:
             raise InvalidRequest(
                 "A key in the address ends up in logs; send it as Authorization: Bearer KEY.", param="key"
             )
         headers = request.headers
-        key = presented(headers.get("Authorization"), headers.get("x-api-key"), headers.get("x-goog-api-key"))
-        return self.admission.admit(key)
+        return self.admission.admit(
+            presented(headers.get("Authorization"), headers.get("x-api-key"), headers.get("x-goog-api-key"), key)
+        )
 
     def session(self, request: Request) -> str | None:
         """What the client calls its conversation, if it sends a header that tells (clients.md, session hints)."""
@@ -65,3 +73,25 @@ class Doorstep:
             self.max_json_bytes,
         )
         return self.offload.run(lambda: understand(parse_json_object(pieces)), size=sum(map(len, pieces)))
+
+    def answer(
+        self,
+        request: Request,
+        asked: ChatRequest,
+        credentials: Sequence[Credential],
+        encoder: Encoder,
+        *,
+        dialect: str,
+        stream: bool,
+    ) -> Response:
+        """The answer to what is asked, in the encoder's words. Raises the errors that come before its first word."""
+        record = current_record()
+        record.dialect, record.model, record.stream = dialect, asked.model, stream
+        return respond(
+            lambda cancellation: self.gateway.answer(asked, credentials, cancellation),
+            encoder,
+            stream=stream,
+            pace=self.pace,
+            environ=request.environ,
+            record=record,
+        )

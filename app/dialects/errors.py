@@ -15,12 +15,19 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from app import errors
-from app.dialects.openai_chat.errors import error_body
+from app.dialects.anthropic.errors import error_answer as anthropic
+from app.dialects.gemini.errors import error_answer as gemini
+from app.dialects.openai.errors import error_answer as openai
+from app.dialects.paths import Dialect, dialect_of
 from app.errors import GatewayError
 from app.observability.defects import log_defect
 from app.observability.hooks import current_record
 
 _log = logging.getLogger(__name__)
+
+_Shape = Callable[[GatewayError, str], tuple[int, dict[str, object]]]
+
+_SHAPES: dict[Dialect, _Shape] = {Dialect.OPENAI: openai, Dialect.ANTHROPIC: anthropic, Dialect.GEMINI: gemini}
 
 _HTTP_ERRORS: dict[type[HTTPException], Callable[[], GatewayError]] = {
     NotFound: lambda: errors.NotFound("There is nothing at this path; see the README for the endpoints."),
@@ -40,12 +47,15 @@ def install(app: Flask) -> None:
 def _answer(error: GatewayError) -> Response:
     record = current_record()
     record.code = error.code
-    response = Response(orjson.dumps(error_body(error)), status=error.status, content_type="application/json")
+    dialect = dialect_of(request.path, request.headers)
+    status, body = _SHAPES[dialect](error, record.request_id)
+    response = Response(orjson.dumps(body), status=status, content_type="application/json")
+    if dialect is Dialect.ANTHROPIC:
+        response.headers["request-id"] = record.request_id
     # SDKs repeat failed requests by themselves: three conversations for one failure, unless they are told not to.
     response.headers["x-should-retry"] = "true" if error.retryable else "false"
-    wait = error.pause if error.retry_after is None else error.retry_after
-    if wait is not None:
-        response.headers["Retry-After"] = str(math.ceil(wait))
+    if error.wait is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.wait))
     if isinstance(error, errors.RequestTooLarge):
         _close_connection()
     return response

@@ -7,15 +7,15 @@ then its form is judged; what is left gets its citations, and is counted.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.chat.events import Event, Opened
 from app.chat.limits import StopSequences, TokenLimit
-from app.chat.request import ChatRequest, Choice, Role, ToolSpec
-from app.chat.stages import Citations, Stage, UsageCount
-from app.chat.tokens import PER_MESSAGE, estimate
+from app.chat.prompt import prompt_tokens
+from app.chat.request import ChatRequest, Choice, Role, ToolSpec, latest
+from app.chat.stages import CallEnds, Citations, Stage, UsageCount
 from app.toolcalls.arguments import Mode, Tool
 from app.toolcalls.asking import Duty
 from app.toolcalls.calls import Rules
@@ -99,7 +99,7 @@ class Chain:
         self._opened = False
         request, choice = terms.request, terms.choice
         if terms.marks is not None:
-            after_result = request.messages[-1].role is Role.TOOL
+            after_result = latest(request.messages).role is Role.TOOL
             duty = Duty(request.tools, errs=errs, after_result=after_result)
             self._add(ToolReading(terms.marks, _rules(request), duty, new_id=new_id))
         self._limits = len(self._stages)
@@ -109,7 +109,8 @@ class Chain:
             self._add(ObjectReading() if simple else ValueReading(request.form, terms.marks))
         self._stages += [
             Citations(written=choice.list_sources and not choice.silent and request.form is None),
-            UsageCount(_prompt_tokens(request)),
+            UsageCount(prompt_tokens(request)),
+            CallEnds(),
         ]
 
     def __call__(self, events: list[Event]) -> list[Event]:
@@ -175,11 +176,3 @@ def _rules(request: ChatRequest) -> Rules:
 def _tool(spec: ToolSpec, *, whole: bool) -> Tool:
     mode = Mode.CALL if whole else Mode.EAGER if spec.eager else Mode.VALUE
     return Tool(spec, Parameters(FREEFORM if spec.freeform else spec.parameters), mode)
-
-
-def _prompt_tokens(request: ChatRequest) -> int:
-    """The estimate for what the client sent: messages, calls and tools, none of what the gateway adds to them."""
-    messages: Sequence[str] = [message.text for message in request.messages]
-    calls = [call.arguments for message in request.messages for call in message.calls]
-    tools = [f"{spec.name} {spec.description} {spec.parameters}" for spec in request.tools.told]
-    return sum(map(estimate, [*messages, *calls, *tools])) + PER_MESSAGE * len(messages)

@@ -23,6 +23,7 @@ from app.errors import ConversationNotFound, GatewayError, TokenExpired
 from app.gateway.attempt import Ask, Attempts, Prompt
 from app.gateway.custody import Keeping, holder_of
 from app.gateway.enclosures import Enclosing, Enclosures
+from app.gateway.repeats import Repeats
 from app.gateway.upstream import Upstream
 from config.models import ModelTable
 
@@ -42,6 +43,7 @@ class Gateway:
         attempts: Attempts,
         enclosing: Enclosing,
         max_prompt: int,
+        repeats: Repeats,
     ) -> None:
         self._upstream = upstream
         self._pool = pool
@@ -50,6 +52,7 @@ class Gateway:
         self._attempts = attempts
         self._enclosing = enclosing
         self._max_prompt = max_prompt
+        self._repeats = repeats
 
     def keeps(self, request: ChatRequest) -> bool:
         """Whether the client is told the conversation's id, so that it can continue it by that."""
@@ -64,6 +67,16 @@ class Gateway:
         Errors of the tree are not raised but given as Failed. What goes before the first word is held until then.
         """
         ask = self._ask(request, credentials)
+        if (error := self._repeats.refusal(ask.request, ask.kind, credentials[0])) is not None:
+            yield [Failed(error)]
+            return
+        for events in self._asked(ask, credentials, cancellation):
+            if failed := failure(events):
+                self._repeats.note(ask.request, ask.kind, credentials[0], failed.error)
+            yield events
+
+    def _asked(self, ask: Ask, credentials: Sequence[Credential], cancellation: Cancellation) -> Iterator[list[Event]]:
+        """The answer, its attachments brought first."""
         prompt = Prompt(self._max_prompt)
         prompt.take_in(sum(len(message.text) for message in ask.messages(ask.thread)))
         yield from prompt.news()  # before anything is waited for: it is told in the headers

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.chat.request import Message, Role
+from app.chat.request import Message, Role, latest
 from app.toolcalls.prompt import Guide
 
 PROMPT_FILE = "prompt.txt"
@@ -51,7 +51,7 @@ def moved(messages: Sequence[Message], guide: Guide = NO_GUIDE) -> str:
         f"The attached file {PROMPT_FILE} is my message to you: it was too long to be sent otherwise. Read all of it, "
         "follow it, and answer what stands at its end. Do not speak of the file itself."
     )
-    last = messages[-1]
+    last = latest(messages)
     if last.role is Role.USER and last.text.strip() and len(last.text) <= MAX_REPEATED:
         told = f"{told} It ends with these words:\n\n{guide.guarded(last.text)}"
     return f"{told}\n\n{guide.closing}" if guide.closing else told

@@ -14,6 +14,7 @@ from app.chat.request import (
     Role,
     Stored,
     TextPart,
+    latest,
     unheard,
 )
 
@@ -111,3 +112,19 @@ def test_a_conversation_has_heard_all_up_to_its_last_answer(roles: list[Role], f
 def test_no_messages_say_nothing() -> None:
     """Nothing is raised for them."""
     assert list(unheard([])) == []
+
+
+@pytest.mark.parametrize(
+    ("roles", "place"),
+    [
+        ([Role.USER], 0),
+        ([Role.USER, Role.SYSTEM], 0),
+        ([Role.USER, Role.ASSISTANT, Role.TOOL, Role.SYSTEM, Role.SYSTEM], 2),
+        ([Role.SYSTEM, Role.USER, Role.ASSISTANT], 2),
+        ([Role.SYSTEM, Role.SYSTEM], 1),
+    ],
+)
+def test_what_is_answered_is_no_instruction(roles: list[Role], place: int) -> None:
+    """Wherever clients put those."""
+    messages = [Message.of(role, str(number)) for number, role in enumerate(roles)]
+    assert latest(messages) is messages[place]

@@ -23,7 +23,7 @@ from app.chat.events import (
     Usage,
     Warned,
 )
-from app.chat.stages import MAX_UNCITED, Citations, UsageCount, ended, numbered_list
+from app.chat.stages import MAX_UNCITED, CallEnds, Citations, UsageCount, ended, numbered_list
 from app.chat.tokens import estimate
 from app.errors import UpstreamBusy
 
@@ -199,3 +199,41 @@ def test_a_failed_answer_has_no_usage() -> None:
 def test_an_answer_is_over_at_its_end_mark(events: list[Event], *, over: bool) -> None:
     """Finished or Failed, and nothing else."""
     assert ended(events) is over
+
+
+def passed(*lists: list[Event]) -> list[Event]:
+    """What comes of these lists of events."""
+    stage = CallEnds()
+    return [event for events in lists for event in stage(events)]
+
+
+def test_a_call_ends_with_what_follows_it() -> None:
+    """In the same list or in the next one."""
+    rest: list[Event] = [TextDelta("more"), Usage(1, 2, 3), Finished("tool_calls")]
+    assert passed([*CALL, *rest]) == [*CALL, *rest]
+    stage = CallEnds()
+    assert stage([*CALL]) == CALL[:-1]
+    assert stage([]) == []
+    assert stage(rest) == [CALL[-1], *rest]
+
+
+def test_an_answer_that_fails_behind_a_call_has_not_made_it() -> None:
+    """Agents run a call as soon as it has ended."""
+    failed = Failed(UpstreamBusy("no"))
+    assert passed([*CALL], [failed]) == [*CALL[:-1], failed]
+    assert passed([*CALL, failed]) == [*CALL[:-1], failed]
+
+
+def test_a_call_that_another_follows_was_made() -> None:
+    """Only the last one is in doubt."""
+    second: list[Event] = [ToolCallStart(1, "call-2", "look"), ToolCallEnd(1)]
+    failed = Failed(UpstreamBusy("no"))
+    assert passed([*CALL, *second], [failed]) == [*CALL, second[0], failed]
+
+
+@given(EVENTS, st.integers(0, 5))
+def test_where_the_lists_are_cut_changes_nothing(events: list[Event], size: int) -> None:
+    """Nor is anything lost or put elsewhere."""
+    whole = [*events, Finished()]
+    pieces = [whole[place : place + size + 1] for place in range(0, len(whole), size + 1)]
+    assert passed(*pieces) == whole

@@ -64,6 +64,8 @@ def test_empty_environment_gives_the_defaults_of_the_contract() -> None:
         "max_prompt_chars": 200_000,
         "strict_tool_choice": False,
         "download_allow_cidrs": (),
+        "cors_origins": ("*",),
+        "repeat_seconds": 5,
         "whole_answer_timeout": None,
         "kimi_user_agent": "Mozilla/5.0 (compatible; kimi-gateway/0.1.0)",
         "log_level": "info",
@@ -103,6 +105,8 @@ def test_every_field_can_be_set() -> None:
             "MAX_PROMPT_CHARS": "1000",
             "STRICT_TOOL_CHOICE": "true",
             "DOWNLOAD_ALLOW_CIDRS": "10.1.0.0/16,fd00::/8",
+            "CORS_ORIGINS": "https://chat.example",
+            "REPEAT_SECONDS": "0",
             "WHOLE_ANSWER_TIMEOUT": "28",
             "KIMI_USER_AGENT": "me/1 (x)",
             "LOG_LEVEL": "debug",
@@ -137,6 +141,8 @@ def test_every_field_can_be_set() -> None:
         max_prompt_chars=1000,
         strict_tool_choice=True,
         download_allow_cidrs=(ip_network("10.1.0.0/16"), ip_network("fd00::/8")),
+        cors_origins=("https://chat.example",),
+        repeat_seconds=0,
         whole_answer_timeout=28,
         kimi_user_agent="me/1 (x)",
         log_level="debug",
@@ -474,3 +480,26 @@ def test_settings_are_frozen() -> None:
     """Nothing changes them while the service runs."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://Chat.example/", ("https://chat.example",)),
+        ("https://a.example, http://127.0.0.1:3000,https://a.example", ("https://a.example", "http://127.0.0.1:3000")),
+    ],
+)
+def test_origins_are_read_as_browsers_write_them(value: str, origins: tuple[str, ...]) -> None:
+    """In small letters and without a path."""
+    assert load({"CORS_ORIGINS": value}).cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value", ["chat.example", "https://a.example/chat", "https://a.example,*", ",", "null", "https://"]
+)
+def test_what_is_no_origin_is_refused(value: str) -> None:
+    """It would let nobody in, or everybody."""
+    assert refusal({"CORS_ORIGINS": value}) == (
+        "CORS_ORIGINS must be * or origins such as https://chat.example.com, separated by commas."
+    )

@@ -366,6 +366,57 @@ def test_another_call_is_never_recognised(repeated: Message) -> None:
     assert recognises(repeated, READ) == []
 
 
+EDITS = {
+    "type": "object",
+    "properties": {"path": {"type": "string"}, "all": {"type": "boolean", "default": False}, "deep": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "repeated", "same"),
+    [
+        (EDITS, '{"all": false, "path": "/a"}', True),
+        (EDITS, '{"all": true, "path": "/a"}', False),
+        (EDITS, '{"all": null, "path": "/a"}', False),
+        (EDITS, '{"path": "/a", "deep": {"all": false}}', False),
+        (EDITS["properties"], '{"all": false, "path": "/a"}', False),
+        (True, '{"all": false, "path": "/a"}', False),
+    ],
+)
+def test_a_call_is_recognised_with_the_defaults_of_its_tool(schema: object, repeated: str, *, same: bool) -> None:
+    """Claude Code (2.1.197) writes `replace_all: false` into the calls of its Edit, which the model never said."""
+    request = replace(NAMED, tools=ToolUse((ToolSpec("Read"), ToolSpec("Edit", parameters=json.dumps(schema)))))
+    told = after(request, "kimi", calling(("Edit", '{"path": "/a"}')))
+    messages = (*request.messages, calling(("Edit", repeated)), result())
+    found = known(replace(request, messages=messages), "kimi")
+    assert found is not None
+    assert [told.strict == found.strict, told.lenient == found.lenient] == [same, same]
+
+
+OURS = "call_0123456789abcdef01234567"
+
+
+def with_id(call_id: str, arguments: str) -> Message:
+    """A message with one call of this id."""
+    return Message(Role.ASSISTANT, (ToolCallPart(call_id, "Write", arguments),))
+
+
+@pytest.mark.parametrize(
+    ("call_id", "how"),
+    [(OURS, ["lenient"]), ("call_1", []), ("toolu_0123456789abcdef01234567", []), (OURS + "x", [])],
+)
+def test_a_call_of_ours_is_known_by_its_id_where_the_session_has_a_name(call_id: str, how: list[str]) -> None:
+    """Claude Code cuts white space out of arguments, mends them, and keeps ids and the name of its session."""
+    wrote, writes = '{"content": "a = 1  \\n"}', '{"content": "a = 1\\n"}'
+    assert recognises(with_id(call_id, wrote), with_id(call_id, writes)) == how
+    assert recognises(with_id(call_id, wrote), with_id(call_id, wrote)) == BOTH
+
+
+def test_another_call_of_ours_is_another() -> None:
+    """Also where it says the same: the branch of another answer."""
+    assert recognises(with_id(OURS, "{}"), with_id(OURS.replace("0", "f"), "{}")) == ["strict"]
+
+
 def test_the_order_of_calls_matters() -> None:
     """Their results are numbered by it."""
     one, other = ("Read", "{}"), ("Bash", "{}")

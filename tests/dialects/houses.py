@@ -9,11 +9,15 @@ from flask.testing import FlaskClient
 
 from app.accounts.admission import Admission
 from app.accounts.credentials import parse_credentials
-from app.dialects import errors, files, models, token
+from app.dialects import errors, files, models, paths, token
+from app.dialects.anthropic import routes as anthropic_routes
 from app.dialects.doorstep import Doorstep
-from app.dialects.openai_chat import routes
+from app.dialects.gemini import routes as gemini_routes
+from app.dialects.openai_chat import routes as openai_chat_routes
+from app.dialects.openai_responses import routes as openai_responses_routes
 from app.dialects.respond import Pace
 from app.errors import GatewayError
+from app.gateway.answers import Answers
 from app.observability import hooks
 from app.offload import Offload
 from tests.fakes import FakeDownloads, FakeKimi, FakeStorage, jwt
@@ -49,6 +53,7 @@ class Front:
         self.house = House(
             kimi, refusal=refusal, ttl=ttl, storage=self.storage, downloads=self.downloads, max_prompt=max_prompt
         )
+        self.answers = Answers(self.house.shared, ttl=ttl or SOON)
         self.door = Doorstep(
             gateway=self.house.gateway,
             admission=Admission(api_keys=api_keys, tokens=tokens, allow_client_tokens=False),
@@ -62,7 +67,11 @@ class Front:
         app = Flask(__name__)
         hooks.install(app)
         errors.install(app)
-        app.register_blueprint(routes.blueprint(self.door))
+        paths.install(app)
+        app.register_blueprint(openai_chat_routes.blueprint(self.door))
+        app.register_blueprint(openai_responses_routes.blueprint(self.door, self.answers))
+        app.register_blueprint(anthropic_routes.blueprint(self.door))
+        app.register_blueprint(gemini_routes.blueprint(self.door))
         app.register_blueprint(files.blueprint(self.door, self.house.files))
         app.register_blueprint(models.blueprint(self.door))
         app.register_blueprint(token.blueprint(self.door, self.house.diagnosis))

@@ -45,6 +45,16 @@ def test_a_credential_is_read_from_any_of_the_headers(headers: dict[str, str], t
     assert credential.token == token
 
 
+@pytest.mark.parametrize("path", ["/v1beta/models", "/v1beta/models/kimi:generateContent"])
+def test_google_s_clients_may_put_their_key_into_the_address(path: str) -> None:
+    """Where no header has one."""
+    door = Front(FakeKimi()).door
+    (credential,) = door.credentials(request(f"{path}?key={CLIENT}"))
+    assert credential.token == CLIENT
+    (credential,) = door.credentials(request(f"{path}?key={CLIENT}", headers={"x-goog-api-key": OTHER}))
+    assert credential.token == OTHER
+
+
 def test_a_gateway_key_opens_the_server_s_own_account() -> None:
     """Its token is not the client's."""
     (credential,) = Front(FakeKimi(), api_keys=(KEY,)).door.credentials(request(headers={"x-api-key": KEY}))

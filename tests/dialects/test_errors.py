@@ -13,7 +13,14 @@ from gunicorn.http.errors import ChunkMissingTerminator
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from app.dialects import errors as border
-from app.errors import GatewayError, InternalError, RateLimitExceeded, RequestTooLarge, UpstreamUnavailable
+from app.errors import (
+    GatewayError,
+    InternalError,
+    RateLimitExceeded,
+    RequestTooLarge,
+    UpstreamBusy,
+    UpstreamUnavailable,
+)
 from app.observability import hooks
 from app.observability.log import JsonFormatter
 
@@ -154,3 +161,40 @@ def test_a_body_that_will_not_be_read_ends_its_connection(error: GatewayError, c
     body = SimpleNamespace(force_close=lambda: seen.append(True), read=lambda *_: b"")
     client(raising(error)).post("/fail", environ_overrides={"wsgi.input": body})
     assert seen == closed
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "shape"),
+    [
+        ("/v1/chat/completions", {}, {"error"}),
+        ("/v1/responses", {}, {"error"}),
+        ("/v1/messages", {}, {"type", "error", "request_id"}),
+        ("/v1/messages/nothing", {}, {"type", "error", "request_id"}),
+        ("/v1/models/kimi", {"anthropic-version": "2023-06-01"}, {"type", "error", "request_id"}),
+        ("/v1beta/models/kimi:embedContent", {}, {"error"}),
+    ],
+)
+def test_an_error_is_told_in_the_dialect_of_its_path(path: str, headers: dict[str, str], shape: set[str]) -> None:
+    """Also where there is nothing at that path."""
+    response = client().post(path, headers=headers)
+    body = response.get_json()
+    assert [response.status_code, set(body)] == [404, shape]
+    assert ("status" in body["error"]) == path.startswith("/v1beta")
+    assert response.headers["x-should-retry"] == "false"
+
+
+def test_an_overload_has_anthropic_s_own_status() -> None:
+    """Its clients wait longer for it than for a limit."""
+    app = Flask(__name__)
+    hooks.install(app)
+    border.install(app)
+
+    @app.post("/v1/messages")
+    def route() -> str:
+        raise UpstreamBusy("later")
+
+    response = app.test_client().post("/v1/messages", headers={"x-request-id": "one"})
+    assert [response.status_code, response.headers["Retry-After"]] == [529, "30"]
+    assert response.get_json()["error"]["type"] == "overloaded_error"
+    assert response.get_json()["request_id"] == response.headers["x-request-id"] == "one"
+    assert response.headers["request-id"] == "one"

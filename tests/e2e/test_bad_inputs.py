@@ -182,7 +182,7 @@ def test_fields_that_mean_nothing_here(connect: Door, name: str, value: object) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/v1", "/v1/chat", "/v1/chat/completions/", "/v1/embeddings", "/%00", "/%ff/.."]
+    "path", ["/nothing", "/v1", "/v1/chat", "/v1/chat/completions/", "/v1/embeddings", "/%00", "/%ff/.."]
 )
 def test_unknown_paths(connect_gateway: Gateway, path: str) -> None:
     """There is nothing there: 404 in JSON."""
@@ -199,6 +199,7 @@ def test_unknown_paths(connect_gateway: Gateway, path: str) -> None:
         ("POST", "/v1/models", "GET"),
         ("GET", "/token/check", "POST"),
         ("POST", "/ping", "GET"),
+        ("POST", "/", "GET"),
         ("BREW", "/ping", "GET"),
     ],
 )

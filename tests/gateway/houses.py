@@ -30,6 +30,7 @@ from app.gateway.enclosures import Enclosing
 from app.gateway.files import Files
 from app.gateway.gateway import Gateway
 from app.gateway.holding import Holding
+from app.gateway.repeats import Repeats
 from app.gateway.upstream import Upstream
 from app.kimi.client import KimiClient
 from app.kimi.refresh import TokenPair
@@ -180,6 +181,7 @@ class House:
     refusal: GatewayError | None = None
     clock: FakeClock = field(default_factory=FakeClock)
     store: Store | None = None
+    pause: float = 0.0
     machine: str | None = None
     grant: Callable[[Credential, int], str] = field(default=lambda _credential, number: f"access-{number}")
     work: list[Callable[[], None]] = field(default_factory=list)
@@ -198,9 +200,10 @@ class House:
     enclosing: Enclosing = field(init=False)
     files: Files = field(init=False)
     shelf: Shelf = field(init=False)
+    shared: Store = field(init=False)
 
     def __post_init__(self) -> None:
-        store = self.store = self.store or SqliteStore(MEMORY, clock=self.clock)
+        store = self.store = self.shared = self.store or SqliteStore(MEMORY, clock=self.clock)
         self.leases = StillLeases(store)
         self.presence = Presence(store, self.leases, timer=self.clock)
         if self.machine is not None:
@@ -248,6 +251,7 @@ class House:
             ),
             enclosing=self.enclosing,
             max_prompt=self.max_prompt,
+            repeats=Repeats(store, pause=self.pause, clock=self.clock),
         )
         self.diagnosis = Diagnosis(upstream=upstream, pool=self.pool, model_kind="kimi", clock=self.clock)
 

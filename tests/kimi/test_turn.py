@@ -294,12 +294,17 @@ def test_a_short_last_message_is_repeated(last: str) -> None:
 
 @pytest.mark.parametrize(
     "last",
-    ["u " + "x" * (MAX_REPEATED + 1), "u ", "u \n \t", "a Once upon a time", "t 21 degrees", "s Be brief."],
-    ids=["too long", "empty", "blank", "begun answer", "result of a tool", "instructions"],
+    ["u " + "x" * (MAX_REPEATED + 1), "u ", "u \n \t", "a Once upon a time", "t 21 degrees"],
+    ids=["too long", "empty", "blank", "begun answer", "result of a tool"],
 )
 def test_a_last_message_that_is_no_short_question_is_not_repeated(last: str) -> None:
     """It stands in the file alone."""
     assert moved(history("u a short one", last)) == TOLD
+
+
+def test_instructions_behind_a_question_are_no_question() -> None:
+    """Claude Code puts its reminders there."""
+    assert moved(history("u And now?", "s Be brief.")) == f"{TOLD} It ends with these words:\n\nAnd now?"
 
 
 def test_a_last_message_is_measured_with_all_its_parts() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import orjson
 
 from app.chat.events import ToolCallDelta, ToolCallEnd, ToolCallStart
 from app.chat.request import ToolCallPart
+from app.dialects.arguments import freeform_input, sound
 
 CallEvent = ToolCallStart | ToolCallDelta | ToolCallEnd
 
@@ -36,7 +36,7 @@ class CallDeltas:
             case ToolCallDelta(index, arguments) if index in self._gathered:
                 self._gathered[index][1].append(arguments)
             case ToolCallDelta(index, arguments):
-                return _delta({"index": index, "function": {"arguments": _sound(arguments)}})
+                return _delta({"index": index, "function": {"arguments": sound(arguments)}})
             case ToolCallEnd(index) if index in self._gathered:
                 start, pieces = self._gathered.pop(index)
                 return _delta({"index": index, **_custom_call(start.call_id, start.name, "".join(pieces))})
@@ -50,7 +50,7 @@ def call_members(calls: Sequence[ToolCallPart], *, legacy: bool) -> dict[str, ob
     if not calls:
         return {}
     if legacy:
-        return {"function_call": {"name": calls[0].name, "arguments": _sound(calls[0].arguments)}}
+        return {"function_call": {"name": calls[0].name, "arguments": sound(calls[0].arguments)}}
     return {"tool_calls": [_call(call) for call in calls]}
 
 
@@ -60,11 +60,11 @@ def _call(call: ToolCallPart) -> dict[str, object]:
 
 
 def _function_call(call_id: str, name: str, arguments: str) -> dict[str, object]:
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": _sound(arguments)}}
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": sound(arguments)}}
 
 
 def _custom_call(call_id: str, name: str, arguments: str) -> dict[str, object]:
-    return {"id": call_id, "type": "custom", "custom": {"name": name, "input": _sound(_input(arguments))}}
+    return {"id": call_id, "type": "custom", "custom": {"name": name, "input": freeform_input(arguments)}}
 
 
 def _legacy_delta(event: CallEvent) -> bytes:
@@ -72,29 +72,10 @@ def _legacy_delta(event: CallEvent) -> bytes:
         case ToolCallStart(index=0, name=name):
             return orjson.dumps({"function_call": {"name": name, "arguments": ""}})
         case ToolCallDelta(index=0, arguments=arguments):
-            return orjson.dumps({"function_call": {"arguments": _sound(arguments)}})
+            return orjson.dumps({"function_call": {"arguments": sound(arguments)}})
         case _:
             return b""
 
 
 def _delta(call: dict[str, object]) -> bytes:
     return orjson.dumps({"tool_calls": [call]})
-
-
-def _input(arguments: str) -> str:
-    """The text of a freeform call; the arguments as they are where they hold none."""
-    try:
-        value = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else arguments
-
-
-def _sound(text: str) -> str:
-    """Text that can be written in UTF-8: a lone surrogate in it, which cannot, is replaced."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

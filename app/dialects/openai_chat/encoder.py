@@ -22,8 +22,8 @@ from app.chat.events import (
     Usage,
 )
 from app.dialects import sse
+from app.dialects.openai.errors import error_object
 from app.dialects.openai_chat.calls import CallDeltas, CallEvent, call_members
-from app.dialects.openai_chat.errors import error_object
 from app.errors import GatewayError
 
 DONE = b"data: [DONE]\n\n"

@@ -10,8 +10,6 @@ from flask import Blueprint, Response, request
 from app.dialects.doorstep import Doorstep
 from app.dialects.openai_chat.encoder import ChatEncoder
 from app.dialects.openai_chat.schemas import chat_call
-from app.dialects.respond import respond
-from app.observability.hooks import current_record
 
 
 def blueprint(door: Doorstep) -> Blueprint:
@@ -19,14 +17,11 @@ def blueprint(door: Doorstep) -> Blueprint:
     routes = Blueprint("openai_chat", __name__)
 
     @routes.post("/v1/chat/completions")
-    @routes.post("/chat/completions")
     def chat_completions() -> Response:
         """Answer a chat."""
         credentials = door.credentials(request)
         session = door.session(request)
         call = door.json_call(request, lambda body: chat_call(body, session))
-        record = current_record()
-        record.dialect, record.model, record.stream = "openai_chat", call.request.model, call.stream
         encoder = ChatEncoder(
             identity=call.request.conversation_id or f"chatcmpl-{uuid.uuid4().hex}",
             model=call.request.model,
@@ -35,13 +30,6 @@ def blueprint(door: Doorstep) -> Blueprint:
             include_usage=call.include_usage,
             legacy_functions=call.legacy_functions,
         )
-        return respond(
-            lambda cancellation: door.gateway.answer(call.request, credentials, cancellation),
-            encoder,
-            stream=call.stream,
-            pace=door.pace,
-            environ=request.environ,
-            record=record,
-        )
+        return door.answer(request, call.request, credentials, encoder, dialect="openai_chat", stream=call.stream)
 
     return routes

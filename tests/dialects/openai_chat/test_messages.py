@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
 import pytest
 
 from app.chat.request import (
     FilePart,
-    Inline,
     Message,
     Part,
-    Remote,
     Role,
     Stored,
     TextPart,
@@ -20,7 +17,7 @@ from app.chat.request import (
     ToolResultPart,
 )
 from app.dialects.openai_chat.messages import as_message
-from app.errors import AttachmentRefused, InvalidRequest
+from app.errors import InvalidRequest
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 
@@ -56,17 +53,6 @@ def test_text_is_all_that_most_messages_hold(role: str) -> None:
     assert message.parts == (TextPart("a"),)
 
 
-def test_a_content_may_be_a_list_of_parts() -> None:
-    """Of text, under any of its names."""
-    parts = [
-        {"type": "text", "text": "a"},
-        {"type": "input_text", "text": "b"},
-        {"type": "output_text", "text": "c"},
-        {"type": "refusal", "refusal": "d"},
-    ]
-    assert as_message({"role": "user", "content": parts}, 0).parts == tuple(TextPart(text) for text in "abcd")
-
-
 @pytest.mark.parametrize(
     ("item", "param"),
     [
@@ -96,73 +82,11 @@ def test_what_is_wrong_is_named(item: object, param: str) -> None:
     assert caught.value.message.startswith(param.removesuffix(".type"))
 
 
-# --- Attachments -------------------------------------------------------------------------------------------
-
-
-def parts_of(*parts: object, role: str = "user") -> tuple[Part, ...]:
-    """The parts of a message that is the first."""
-    return as_message({"role": role, "content": list(parts)}, 0).parts
-
-
-def test_images_and_files_stand_among_the_text() -> None:
-    """In their order, each with its place."""
-    place = "messages[0].content"
-    assert parts_of(
-        {"type": "text", "text": "Compare"},
-        {"type": "image_url", "image_url": {"url": "https://a.example/a.png"}},
-        {"type": "text", "text": "with"},
-        {"type": "file", "file": {"file_id": "file-1"}},
-        {"type": "input_file", "file_data": "QQ==", "filename": "a.txt"},
-        {"type": "file", "file_url": {"url": "https://a.example/a.pdf"}},
-        {"type": "input_image", "image_url": "data:image/png;base64,QQ=="},
-    ) == (
-        TextPart("Compare"),
-        FilePart(Remote("https://a.example/a.png"), f"{place}[1]", image=True),
-        TextPart("with"),
-        FilePart(Stored("file-1"), f"{place}[3]"),
-        FilePart(Inline(b"A", hashlib.sha256(b"A").hexdigest()), f"{place}[4]", name="a.txt"),
-        FilePart(Remote("https://a.example/a.pdf"), f"{place}[5]"),
-        FilePart(Inline(b"A", hashlib.sha256(b"A").hexdigest(), "image/png"), f"{place}[6]", image=True),
-    )
-
-
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
 def test_any_message_may_hold_files(role: str) -> None:
     """Tools give pictures, too."""
     message = as_message({"role": role, "content": [{"type": "file", "file": {"file_id": "file-1"}}]}, 0)
     assert message.files == (FilePart(Stored("file-1"), "messages[0].content[0]"),)
-
-
-@pytest.mark.parametrize("kind", ["image_url", "input_image", "file", "input_file", "file_url"])
-def test_an_attachment_without_its_content_is_refused_as_such(kind: str) -> None:
-    """A model must not answer as if it had seen it."""
-    for index in (0, 1):
-        with pytest.raises(AttachmentRefused) as caught:
-            parts_of(*[{"type": "text", "text": "a"}] * index, {"type": kind})
-        assert caught.value.param == f"messages[0].content[{index}]"
-
-
-@pytest.mark.parametrize("kind", ["input_audio", "audio_url", "video_url", "input_video"])
-def test_sound_and_video_are_refused_as_such(kind: str) -> None:
-    """Kimi has no ears."""
-    part = {"type": kind, kind: {"data": "QQ==", "format": "wav", "url": "https://a.example/a"}}
-    with pytest.raises(AttachmentRefused) as caught:
-        parts_of({"type": "text", "text": "a"}, part)
-    assert caught.value.param == "messages[0].content[1]"
-    assert "no sound and no video" in caught.value.message
-
-
-@pytest.mark.parametrize("kind", ["", "image", "IMAGE_URL", "document", "text ", "image_url\x00"])
-def test_a_part_of_an_unknown_type_is_named(kind: str) -> None:
-    """It is not passed over: it may be what the question is about."""
-    with pytest.raises(InvalidRequest) as caught:
-        parts_of({"type": kind, "image_url": {"url": "https://a.example/a.png"}})
-    assert caught.value.param == "messages[0].content[0].type"
-
-
-def test_a_file_is_told_from_text_that_looks_like_one() -> None:
-    """Only a part is an attachment."""
-    assert parts_of({"type": "text", "text": "data:image/png;base64,QQ=="}) == (TextPart("data:image/png;base64,QQ=="),)
 
 
 # --- Calls -------------------------------------------------------------------------------------------------
@@ -193,23 +117,6 @@ def test_a_turn_of_calls_needs_no_content(content: dict[str, object]) -> None:
 def test_a_turn_may_have_no_calls(calls: object) -> None:
     """Clients that know them write the field all the same."""
     assert as_message({"role": "assistant", "content": "a", "tool_calls": calls}, 0).parts == (TextPart("a"),)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"arguments": ""}, ""),
-        ({"arguments": "not JSON"}, "not JSON"),
-        ({"arguments": '{"b":1,"a":"é"}'}, '{"b":1,"a":"é"}'),
-        ({"arguments": {"b": 1, "a": "é"}}, '{"b": 1, "a": "é"}'),
-        ({"arguments": {}}, "{}"),
-        ({"arguments": None}, "{}"),
-        ({}, "{}"),
-    ],
-)
-def test_arguments_are_text(arguments: dict[str, object], text: str) -> None:
-    """As the client gives them; some give an object."""
-    assert calls_of({"id": "1", "function": {"name": "f", **arguments}}) == (ToolCallPart("1", "f", text),)
 
 
 @pytest.mark.parametrize("call_id", [{}, {"id": None}, {"id": 7}, {"id": []}])

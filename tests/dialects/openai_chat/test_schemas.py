@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.request import ChatRequest, Choice, Effort, JsonFormat, Message, Role, TextPart, ToolSpec, ToolUse
-from app.dialects.openai_chat.schemas import (
-    MAX_MESSAGES,
-    MAX_STOP_LENGTH,
-    MAX_STOPS,
-    MAX_TOOLS,
-    ChatCall,
-    chat_call,
-)
+from app.dialects.openai_chat.schemas import ChatCall, chat_call
+from app.dialects.wishes import MAX_MESSAGES, MAX_STOP_LENGTH, MAX_STOPS, MAX_TOOLS
 from app.errors import GatewayError, InvalidRequest
 
 HI = {"role": "user", "content": "hi"}

@@ -10,6 +10,6 @@ def error_object(error: GatewayError) -> dict[str, object]:
     return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 
-def error_body(error: GatewayError) -> dict[str, object]:
-    """The whole body of an error answer."""
-    return {"error": error_object(error)}
+def error_answer(error: GatewayError, _request_id: str) -> tuple[int, dict[str, object]]:
+    """Status and body of an error answer."""
+    return error.status, {"error": error_object(error)}

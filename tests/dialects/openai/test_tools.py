@@ -7,7 +7,7 @@ import json
 import pytest
 
 from app.chat.request import Choice, ToolSpec, ToolUse
-from app.dialects.openai_chat.tools import Offer, offered
+from app.dialects.openai.tools import Offer, offered
 from app.errors import InvalidRequest
 
 SCHEMA = {"type": "object", "properties": {"b": {"type": "string"}, "a": {}}}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from app.dialects.openai_chat.errors import error_body, error_object
+from app.dialects.openai.errors import error_answer, error_object
 from app.errors import InvalidRequest, UpstreamTimeout
 
 
 def test_an_error_has_the_four_fields() -> None:
     """Clients read each of them."""
-    assert error_body(InvalidRequest("messages is missing", param="messages")) == {
+    status, body = error_answer(InvalidRequest("messages is missing", param="messages"), "id")
+    assert status == 400
+    assert body == {
         "error": {
             "message": "messages is missing",
             "type": "invalid_request_error",

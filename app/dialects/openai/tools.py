@@ -7,15 +7,13 @@ fields are. `functions` and `function_call` are the same things in the words of 
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from app.chat.request import Choice, ToolSpec, ToolUse
+from app.dialects.wishes import add_tool, allowed_names, tool_spec
 from app.errors import InvalidRequest
 
-_NAME = re.compile(r"[\w.:/-]{1,128}", re.ASCII)
 _KINDS = ("function", "custom")  # a tuple, because what is looked for in it may be any JSON value
 _NAMED = (*_KINDS, "tool")
 _SEARCHES = "web_search"  # web_search_preview and those with a date, too
@@ -47,7 +45,8 @@ def offered(values: Mapping[str, object]) -> Offer:
     field = "functions" if legacy else "tools"
     listed = values.get(field)
     tools = [tool for tool in listed if isinstance(tool, dict)] if isinstance(listed, list) else []
-    specs = _specs(tools, field)
+    entries = [(tool, f"{field}[{index}]") for index, tool in enumerate(tools)]
+    specs = _functions(entries) if legacy else tool_specs(entries)
     choice, allowed = _chosen(values, specs)
     use = ToolUse(
         tools=tuple(specs.values()),
@@ -55,34 +54,39 @@ def offered(values: Mapping[str, object]) -> Offer:
         allowed=allowed,
         parallel=values.get("parallel_tool_calls") is not False and not legacy,
     )
-    return Offer(use, searches=choice is not Choice.NONE and any(map(_is_search, tools)), legacy=legacy)
+    return Offer(use, searches=choice is not Choice.NONE and any(map(is_search, tools)), legacy=legacy)
 
 
-def _is_search(tool: Mapping[str, object]) -> bool:
+def is_search(tool: Mapping[str, object]) -> bool:
+    """Whether a tool is a search of the vendor's, by its type or as the official platform calls its own."""
     kind, function = tool.get("type"), tool.get("function")
     name = function.get("name") if isinstance(function, dict) else tool.get("name")
     return name == _KIMI_SEARCH or (isinstance(kind, str) and kind.startswith(_SEARCHES))
 
 
-def _specs(tools: list[dict[str, object]], field: str) -> dict[str, ToolSpec]:
-    """The tools by their names."""
+def tool_specs(entries: Iterable[tuple[Mapping[str, object], str]]) -> dict[str, ToolSpec]:
+    """The tools that the client runs, by their names; with each entry goes its place. Raises InvalidRequest."""
     specs: dict[str, ToolSpec] = {}
-    for index, tool in enumerate(tools):
-        place = f"{field}[{index}]"
-        definition = (tool, place) if field == "functions" else _definition(tool, place)
-        if definition is None or _is_search(tool):
+    for tool, place in entries:
+        definition = _definition(tool, place)
+        if definition is None or is_search(tool):
             continue
-        freeform = field != "functions" and tool.get("type") == "custom"
         eager = any(known.get("eager_input_streaming") is True for known in (tool, definition[0]))
-        spec = _spec(*definition, freeform=freeform, eager=eager)
-        if spec.name in specs:
-            place = f"{definition[1]}.name"
-            raise InvalidRequest(f"{place} is the name of another tool, too.", param=place)
-        specs[spec.name] = spec
+        add_tool(specs, _spec(*definition, freeform=tool.get("type") == "custom", eager=eager), definition[1])
     return specs
 
 
-def _definition(tool: dict[str, object], place: str) -> tuple[dict[str, object], str] | None:
+def _functions(entries: Iterable[tuple[Mapping[str, object], str]]) -> dict[str, ToolSpec]:
+    """The same of `functions`, each of which is the description itself."""
+    specs: dict[str, ToolSpec] = {}
+    for function, place in entries:
+        if not is_search(function):
+            eager = function.get("eager_input_streaming") is True
+            add_tool(specs, _spec(function, place, freeform=False, eager=eager), place)
+    return specs
+
+
+def _definition(tool: Mapping[str, object], place: str) -> tuple[Mapping[str, object], str] | None:
     """The object that describes a tool, with its place; None for a tool that the client does not run.
 
     It stands beside the type where clients write tools as for Responses.
@@ -103,18 +107,11 @@ def _definition(tool: dict[str, object], place: str) -> tuple[dict[str, object],
 
 
 def _spec(definition: Mapping[str, object], place: str, *, freeform: bool, eager: bool) -> ToolSpec:
-    name, description = definition.get("name"), definition.get("description")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidRequest(
-            f"{place}.name must be 1 to 128 letters, digits and signs of - _ . : /", param=f"{place}.name"
-        )
-    text = description if isinstance(description, str) else ""
-    if freeform:
-        paragraphs = [text, _grammar(definition.get("format"))]
-        return ToolSpec(name, "\n\n".join(filter(None, paragraphs)), freeform=True, eager=eager)
-    parameters = definition.get("parameters")
-    schema = json.dumps({} if parameters is None else parameters, ensure_ascii=False)  # orjson refuses large integers
-    return ToolSpec(name, text, schema, eager=eager)
+    if not freeform:
+        return tool_spec(definition, place, definition.get("parameters"), eager=eager)
+    spec = tool_spec(definition, place, None, freeform=True, eager=eager)
+    paragraphs = [spec.description, _grammar(definition.get("format"))]
+    return replace(spec, description="\n\n".join(filter(None, paragraphs)))
 
 
 def _grammar(form: object) -> str:
@@ -130,19 +127,23 @@ def _grammar(form: object) -> str:
     return f"The input must match this {kind}:\n{definition}"
 
 
-def _chosen(values: Mapping[str, object], names: Mapping[str, ToolSpec]) -> tuple[Choice, tuple[str, ...] | None]:
+def _chosen(values: Mapping[str, object], specs: Mapping[str, ToolSpec]) -> tuple[Choice, tuple[str, ...] | None]:
     """The choice, and the names that it is confined to."""
-    param, value = "tool_choice", values.get("tool_choice")
-    if value is None:
-        old = values.get("function_call")
-        param, value = "function_call", {"type": "tool", "name": old.get("name")} if isinstance(old, dict) else old
+    value = values.get("tool_choice")
+    if value is not None:
+        return chosen(value, "tool_choice", specs)
+    old = values.get("function_call")
+    return chosen({"type": "tool", "name": old.get("name")} if isinstance(old, dict) else old, "function_call", specs)
+
+
+def chosen(value: object, param: str, specs: Mapping[str, ToolSpec]) -> tuple[Choice, tuple[str, ...] | None]:
+    """What a choice among these tools means, and the names that it is confined to. Raises InvalidRequest."""
     choice, allowed = _read(value, param)
-    if choice is Choice.REQUIRED and not names:
+    if choice is Choice.REQUIRED and not specs:
         raise InvalidRequest(f"{param} asks for a call, but no tools are given that could be called.", param=param)
     if allowed is None:
         return choice, None
-    _check_names(allowed, names, param)
-    return choice, tuple(dict.fromkeys(str(name) for name in allowed))
+    return choice, allowed_names(allowed, specs, param)
 
 
 def _read(value: object, param: str) -> tuple[Choice, list[object] | None]:
@@ -171,8 +172,3 @@ def _named(value: object) -> object:
         return None
     inner = next((value[kind] for kind in _KINDS if isinstance(value.get(kind), dict)), value)
     return inner.get("name")
-
-
-def _check_names(allowed: list[object], names: Container[str], param: str) -> None:
-    if not all(isinstance(name, str) and name in names for name in allowed):
-        raise InvalidRequest(f"{param} names a tool that is not among those given.", param=param)

@@ -1,0 +1,1 @@
+"""What OpenAI's two ways to ask for an answer have in common."""
