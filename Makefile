@@ -15,10 +15,10 @@ ifneq ($(shell PYTHON='$(PYTHON)' sh scripts/bootstrap state),ok)
 VENV := venv
 endif
 
-.PHONY: help demo run test check lint format lock fuzz bench clean venv
+.PHONY: help demo run test test-clients check lint format lock fuzz bench clean venv
 
 help: ## list these commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.dev-stamp ## try the gateway with the official client against an emulated Kimi
 	$(BIN)/python scripts/demo.py
@@ -26,11 +26,15 @@ demo: .venv/.dev-stamp ## try the gateway with the official client against an em
 run: .venv/.run-stamp ## serve on PORT (8000)
 	exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
-test: .venv/.dev-stamp .venv/.clients-stamp ## run all tests (ARGS="-k sse -x" goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev-stamp .venv/.clients-stamp .venv/.node-stamp ## run all tests (ARGS="-k sse -x" goes to pytest)
+	$(BIN)/python -m pytest -n auto -m "not e2e" $(ARGS) || test $$? = 5 # 5: ARGS chose none of these
+	$(BIN)/python -m pytest -m e2e $(ARGS) || test $$? = 5
+
+test-clients: .venv/.dev-stamp .venv/.agents-stamp ## have Claude Code, Codex, gemini-cli and aider do a task (installs them, about 1 GB)
+	$(BIN)/python -m pytest tests/agents $(ARGS)
 
 check: lint ## lint, then run the tests that need no server
-	$(BIN)/python -m pytest -m "not e2e" -q $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not e2e" -q $(ARGS)
 
 lint: .venv/.dev-stamp ## ruff, its formatter, mypy
 	$(BIN)/python -m ruff check .
@@ -51,7 +55,7 @@ bench: .venv/.dev-stamp ## measure how fast tool calls are read
 	$(BIN)/python -m benchmarks.toolcalls
 
 clean: ## remove .venv and the caches; the state in instance/ stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv tests/*/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name .git -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 venv:
@@ -67,11 +71,31 @@ venv:
 	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@touch .venv/.run-stamp $@
 
-# Client frameworks ask for other versions of the same packages: they have an environment of their own.
-.venv/.clients-stamp: requirements-clients.txt $(VENV)
-	@echo "Installing the locked client frameworks into .venv/clients"
-	@rm -rf .venv/clients
-	@$(BIN)/python -m venv .venv/clients
-	@PIP_USER=false .venv/clients/bin/python -m pip install --require-hashes --disable-pip-version-check -q \
-		-r requirements-clients.txt
+# Client frameworks ask for other versions of the same packages: they have environments of their own.
+.venv/.clients-stamp: requirements-clients.txt requirements-instructor.txt $(VENV)
+	@echo "Installing the locked client frameworks into .venv/clients and .venv/instructor"
+	@set -e; for name in clients instructor; do \
+		rm -rf .venv/$$name; \
+		$(BIN)/python -m venv .venv/$$name; \
+		PIP_USER=false .venv/$$name/bin/python -m pip install --require-hashes --disable-pip-version-check -q \
+			--no-compile -r requirements-$$name.txt; \
+	done
+	@touch $@
+
+# npm looks for packages beside the programs that use them.
+.venv/.node-stamp: tests/clients/node/package-lock.json $(VENV)
+	@if command -v npm >/dev/null; then \
+		echo "Installing the locked node packages into tests/clients/node"; \
+		npm ci --prefix tests/clients/node --no-audit --no-fund --loglevel=error && touch $@; \
+	else \
+		echo "There is no npm here: the tests of the SDKs for node are skipped"; test -z "$(CI)"; \
+	fi
+
+.venv/.agents-stamp: tests/agents/node/package-lock.json tests/agents/requirements-aider.txt $(VENV)
+	@echo "Installing the locked coding agents into tests/agents/node and .venv/aider"
+	@npm ci --prefix tests/agents/node --no-audit --no-fund --loglevel=error
+	@rm -rf .venv/aider
+	@$(BIN)/python -m venv .venv/aider
+	@PIP_USER=false .venv/aider/bin/python -m pip install --require-hashes --disable-pip-version-check -q \
+		-r tests/agents/requirements-aider.txt
 	@touch $@

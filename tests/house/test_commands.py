@@ -61,7 +61,9 @@ def test_lock_is_pinned_and_hashed(name: str) -> None:
     assert read_lock(name)
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-clients"])
+@pytest.mark.parametrize(
+    "name", ["requirements", "requirements-dev", "requirements-clients", "requirements-instructor"]
+)
 def test_lock_holds_what_is_wanted(name: str) -> None:
     """Every project named in a `.in` file is in its lock."""
     assert set(wanted(f"{name}.in")) <= read_lock(f"{name}.txt").keys()
@@ -94,9 +96,10 @@ def test_tree_names_no_registry_and_no_machine() -> None:
     ("target", "ends"),
     [
         ("demo", ".venv/bin/python scripts/demo.py"),
-        ("test", ".venv/bin/python -m pytest"),
+        ("test", ".venv/bin/python -m pytest -m e2e  || test $? = 5"),
         ("run", "exec .venv/bin/gunicorn -c gunicorn.conf.py wsgi:app"),
-        ("check", '.venv/bin/python -m pytest -m "not e2e" -q'),
+        ("check", '.venv/bin/python -m pytest -n auto -m "not e2e" -q'),
+        ("test-clients", ".venv/bin/python -m pytest tests/agents"),
         ("bench", ".venv/bin/python -m benchmarks.toolcalls"),
     ],
 )
@@ -110,7 +113,9 @@ def test_make_knows_its_commands(target: str, ends: str) -> None:
 def test_make_alone_lists_the_commands() -> None:
     """`make` without a target lists every command for people with one line each."""
     listed = [line.split(maxsplit=2)[1] for line in run("make").stdout.splitlines()]
-    assert listed == ["help", "demo", "run", "test", "check", "lint", "format", "lock", "fuzz", "bench", "clean"]
+    assert listed == [
+        *("help", "demo", "run", "test", "test-clients", "check", "lint", "format", "lock", "fuzz", "bench", "clean")
+    ]
 
 
 def test_server_starts_alike_everywhere() -> None:

@@ -20,8 +20,9 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _YOUTUBE = re.compile(r"https?://(?:[a-z]+\.)?(?:youtube(?:-nocookie)?\.com|youtu\.be)(?=[/:?#]|\Z)", re.IGNORECASE)
 _GOOGLE_FILES = re.compile(r"https?://generativelanguage\.googleapis\.com(?=[/:?#]|\Z)", re.IGNORECASE)
 
-_ALONE = ("output", "result", "error")
-"""Members of a response that are its text where nothing stands beside them (FunctionResponse.response of the API)."""
+_ALONE = ("output", "result", "error", "content", "return_value")
+"""Members of a response that are its text where nothing stands beside them: those of the API
+(FunctionResponse.response), and what litellm and pydantic-ai write."""
 
 _SILENT = ("thought", "thoughtSignature", "toolCall", "toolResponse", "partMetadata")
 """What Google's own models leave in a history, and nobody else can read."""

@@ -181,6 +181,8 @@ def result(*parts: Part, call_id: str | None = None, name: str | None = "f", fai
         ({"result": "rain"}, "rain", False),
         ({"result": {"sky": "grey"}}, '{"sky": "grey"}', False),
         ({"result": None}, "null", False),
+        ({"content": "rain"}, "rain", False),
+        ({"return_value": "rain"}, "rain", False),
         ({"error": "no such city"}, "no such city", True),
         ({"error": {"code": 7}}, '{"code": 7}', True),
         ({"output": "half", "error": "then it broke"}, '{"output": "half", "error": "then it broke"}', True),
