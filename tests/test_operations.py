@@ -30,6 +30,13 @@ def test_ping_is_answered_as_the_seed_did() -> None:
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_somebody_is_there(method: str) -> None:
+    """Claude Code asks so before anything else, without credentials."""
+    response = application().test_client().open("/", method=method)
+    assert [response.status_code, response.text] == [200, "" if method == "HEAD" else "kimi-gateway is running.\n"]
+
+
 @pytest.mark.parametrize("draining", [True, False])
 def test_a_worker_that_answers_is_alive(*, draining: bool) -> None:
     """Also while it ends: killing it would cut its streams."""
