@@ -30,7 +30,7 @@ test: .venv/.dev-stamp .venv/.clients-stamp .venv/.node-stamp ## run all tests (
 	$(BIN)/python -m pytest -n auto -m "not e2e" $(ARGS) || test $$? = 5 # 5: ARGS chose none of these
 	$(BIN)/python -m pytest -m e2e $(ARGS) || test $$? = 5
 
-test-clients: .venv/.dev-stamp .venv/.agents-stamp ## have Claude Code, Codex, gemini-cli and aider do a task (installs them, about 1 GB)
+test-clients: .venv/.dev-stamp .venv/.agents-stamp ## have Claude Code, Codex, gemini-cli and aider do a task (installs them, about 1.5 GB)
 	$(BIN)/python -m pytest tests/agents $(ARGS)
 
 check: lint ## lint, then run the tests that need no server
@@ -91,11 +91,18 @@ venv:
 		echo "There is no npm here: the tests of the SDKs for node are skipped"; test -z "$(CI)"; \
 	fi
 
+# npm's scripts stay off, but one is needed: it puts Claude Code's program in its place. aider wants a Python before 3.13.
 .venv/.agents-stamp: tests/agents/node/package-lock.json tests/agents/requirements-aider.txt $(VENV)
+	@command -v npm >/dev/null || { echo "make test-clients needs node (20 or newer) and npm"; exit 1; }
 	@echo "Installing the locked coding agents into tests/agents/node and .venv/aider"
 	@npm ci --prefix tests/agents/node --no-audit --no-fund --loglevel=error
+	@node tests/agents/node/node_modules/@anthropic-ai/claude-code/install.cjs
 	@rm -rf .venv/aider
-	@$(BIN)/python -m venv .venv/aider
-	@PIP_USER=false .venv/aider/bin/python -m pip install --require-hashes --disable-pip-version-check -q \
-		-r tests/agents/requirements-aider.txt
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		$(BIN)/python -m venv .venv/aider && \
+		PIP_USER=false .venv/aider/bin/python -m pip install --require-hashes --disable-pip-version-check -q \
+			--no-compile -r tests/agents/requirements-aider.txt; \
+	else \
+		echo "aider does not run on this Python: its tests are skipped (PYTHON=python3.12 takes another)"; \
+	fi
 	@touch $@

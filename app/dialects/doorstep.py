@@ -83,8 +83,12 @@ class Doorstep:
         *,
         dialect: str,
         stream: bool,
+        breaks_off: bool = False,
     ) -> Response:
-        """The answer to what is asked, in the encoder's words. Raises the errors that come before its first word."""
+        """The answer to what is asked, in the encoder's words; `breaks_off` as in `respond`.
+
+        Raises the errors that come before its first word.
+        """
         record = current_record()
         record.dialect, record.model, record.stream = dialect, asked.model, stream
         return respond(
@@ -94,4 +98,5 @@ class Doorstep:
             pace=self.pace,
             environ=request.environ,
             record=record,
+            breaks_off=breaks_off,
         )

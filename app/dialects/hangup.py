@@ -43,6 +43,13 @@ def watching(client: object, on_hangup: Callback) -> Iterator[None]:
         stop()
 
 
+def break_off(client: object) -> None:
+    """Close the connection of `client` (as above) without an end of its answer."""
+    if isinstance(client, socket.socket):
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+
+
 def _watch_by_greenlet(client: socket.socket, on_hangup: Callback) -> Callback:
     def watch() -> None:
         with contextlib.suppress(OSError, ValueError):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, Self
 
 import orjson
@@ -21,7 +22,7 @@ from app.chat.completion import Completion, Fold
 from app.chat.events import Event, Failed, Preamble, PromptMoved, Warned
 from app.chat.stages import ended
 from app.dialects import sse
-from app.dialects.hangup import watching
+from app.dialects.hangup import break_off, watching
 from app.dialects.pump import Pump
 from app.dialects.pump import Source as Answer
 from app.errors import UpstreamTimeout, UpstreamTruncated
@@ -60,10 +61,18 @@ class Pace:
 
 
 def respond(
-    answer: Answer, encoder: Encoder, *, stream: bool, pace: Pace, environ: Mapping[str, object], record: RequestRecord
+    answer: Answer,
+    encoder: Encoder,
+    *,
+    stream: bool,
+    pace: Pace,
+    environ: Mapping[str, object],
+    record: RequestRecord,
+    breaks_off: bool = False,
 ) -> Response:
     """Run `answer` and give it as a stream or whole.
 
+    `breaks_off` closes the connection behind an error in the stream, for a client that takes any end for a good one.
     Raises the answer's error where it came before anything was sent; the error becomes a status further out.
     """
     with ExitStack() as stack:
@@ -74,7 +83,10 @@ def respond(
             return _whole(pump, encoder, pace, record)
         first = _prime(pump, pace.grace, record)
         resources = stack.pop_all()
-        body = _EventStream(pump, encoder, first=first, keepalive=pace.keepalive, record=record, resources=resources)
+        broken = partial(break_off, environ.get("gunicorn.socket")) if breaks_off else None
+        body = _EventStream(
+            pump, encoder, first=first, keepalive=pace.keepalive, record=record, resources=resources, broken=broken
+        )
         # Passed through directly, the body is all that the server closes; the response has to be closed by it.
         response = Response(body, content_type=encoder.content_type, headers=sse.HEADERS, direct_passthrough=True)
         resources.callback(response.close)
@@ -159,13 +171,15 @@ class _EventStream:
         keepalive: float,
         record: RequestRecord,
         resources: ExitStack,
+        broken: Callable[[], None] | None,
     ) -> None:
         self._pump = pump
         self._encoder = encoder
         self._first: list[Event] | None = first
         self._keepalive = keepalive
         self._record = record
-        self._over = False
+        self._over = self._failed = False
+        self._broken = broken
         self.close: Callable[[], None] = resources.close
 
     def __iter__(self) -> Self:
@@ -184,8 +198,11 @@ class _EventStream:
                 return self._encoder.keep_alive()
             if data := self._encoded(events):
                 return data
+        if self._failed and self._broken is not None:
+            self._broken()  # what was given before has been written: the server asks for more only then
         raise StopIteration
 
     def _encoded(self, events: list[Event]) -> bytes:
         self._over = ended(events)
+        self._failed = self._over and isinstance(events[-1], Failed)
         return self._encoder.feed(events)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.dialects import hangup
-from app.dialects.hangup import watching
+from app.dialects.hangup import break_off, watching
 
 Pair = tuple[socket.socket, socket.socket]
 SOON = 5.0
@@ -119,3 +119,12 @@ def test_greenlets_notice_the_same() -> None:
     """As they do under gunicorn: a hang-up, but neither what is sent ahead nor what comes after the block."""
     program = subprocess.run([sys.executable, "-c", GREENLETS], capture_output=True, text=True, timeout=30, check=True)
     assert program.stdout.split() == ["True", "False", "False"]
+
+
+def test_a_connection_that_is_broken_off_ends_for_the_client(pair: Pair) -> None:
+    """Twice is no harm, and neither is what is no connection."""
+    server, client = pair
+    break_off(server)
+    break_off(server)
+    break_off(None)
+    assert client.recv(1) == b""

@@ -45,11 +45,20 @@ class Door:
     whole_answer: float | None = None
     environ: dict[str, object] = field(default_factory=dict)
     record: RequestRecord = field(default_factory=lambda: RequestRecord("id-1"))
+    breaks_off: bool = False
 
     def __call__(self, *, stream: bool = True) -> Response:
         encoder = ChatEncoder(identity="id-1", model="kimi", created=1, use_conversation_id=False, include_usage=False)
         pace = Pace(self.grace, self.keepalive, self.whole_answer)
-        return respond(self.answer, encoder, stream=stream, pace=pace, environ=self.environ, record=self.record)
+        return respond(
+            self.answer,
+            encoder,
+            stream=stream,
+            pace=pace,
+            environ=self.environ,
+            record=self.record,
+            breaks_off=self.breaks_off,
+        )
 
 
 def body(response: Response) -> Iterator[bytes]:
@@ -444,3 +453,36 @@ def test_a_word_of_the_header_is_fit_for_it() -> None:
     door = Door()
     door.answer.say(Warned("coerced:\u57ce\u5e02\r\nSet-Cookie: a,b"), *WHOLE)
     assert door(stream=False).headers["x-warnings"] == "coerced:????Set-Cookie:?a?b"
+
+
+@pytest.mark.parametrize(
+    ("breaks_off", "last", "broken"),
+    [
+        (True, Failed(RateLimitExceeded("no")), True),
+        (True, Finished(), False),
+        (False, Failed(RateLimitExceeded("no")), False),
+    ],
+)
+def test_a_connection_is_broken_off_behind_an_error_where_no_end_would_do(
+    last: Event, *, breaks_off: bool, broken: bool
+) -> None:
+    """Not before the error has been written: the server asks for more only then."""
+    server, client = socket.socketpair()
+    with server, client:
+        door = Door(environ={"gunicorn.socket": server}, breaks_off=breaks_off)
+        door.answer.say(TextDelta("a"))
+        response = door()
+        writes = body(response)
+        next(writes)
+        door.answer.say(last)
+        server.sendall(next(writes))
+        assert list(writes) == []
+        response.close()
+        client.settimeout(0)
+        said = client.recv(10_000)
+        assert (b"error" in said) == isinstance(last, Failed)
+        if broken:
+            assert client.recv(1) == b""
+        else:
+            with pytest.raises(BlockingIOError):
+                client.recv(1)

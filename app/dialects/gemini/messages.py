@@ -43,12 +43,14 @@ class _History:
     def __init__(self, messages: list[Message]) -> None:
         self._messages = messages
         self._run: list[Part] = []
+        self._results: set[Message] = set()
 
     def add(self, content: _Content, *, is_model: bool) -> None:
         """Go on with a content; its results stand before all else that it says."""
-        if content.results or (content.parts and not is_model):
+        results = list(self._not_told(content.results))
+        if results or (content.parts and not is_model):
             self._end_run()
-        self._messages += content.results
+        self._messages += results
         if is_model:
             self._run += content.parts
         elif content.parts:
@@ -58,6 +60,15 @@ class _History:
         """All of them."""
         self._end_run()
         return tuple(self._messages)
+
+    def _not_told(self, results: list[Message]) -> Iterator[Message]:
+        """Results without those that have been told: gemini-cli (0.61) repeats each when it resumes a session."""
+        for result in results:
+            if result in self._results:
+                continue
+            if result.answers is not None and result.answers.call_id is not None:
+                self._results.add(result)
+            yield result
 
     def _end_run(self) -> None:
         if self._run:

@@ -18,6 +18,7 @@ from app.dialects.gemini.models import model, page
 from app.dialects.gemini.schemas import generate_call, model_name, token_count
 from app.errors import MethodNotAllowed, NotFound
 
+_GEMINI_CLI = "GeminiCLI"
 _COLLECTIONS = "<any(models, tunedModels):_collection>"
 
 
@@ -68,7 +69,9 @@ def _generate(door: Doorstep, name: str, *, stream: bool) -> Response:
         shows_thoughts=call.shows_thoughts,
         bare=call.bare,
     )
-    return door.answer(request, call.request, credentials, encoder, dialect="gemini", stream=stream)
+    # gemini-cli (0.61) passes over an error in a stream, and takes what came before for the whole answer.
+    deaf = request.headers.get("User-Agent", "").startswith(_GEMINI_CLI)
+    return door.answer(request, call.request, credentials, encoder, dialect="gemini", stream=stream, breaks_off=deaf)
 
 
 def _count(door: Doorstep, name: str) -> Response:

@@ -206,3 +206,15 @@ def test_a_history_has_a_length() -> None:
     turn = [content("user", "a"), *[content("model", "b")] * 4]
     assert len(read(*turn * (MAX_MESSAGES // 2))) == MAX_MESSAGES
     assert refused([*turn * (MAX_MESSAGES // 2), content("user", "a")]).param == "contents"
+
+
+def test_a_result_that_is_repeated_is_told_once() -> None:
+    """gemini-cli repeats each when it resumes a session; results that name no call may well be alike."""
+    once = result("f", "a", id="call_1")
+    asked = content("model", {"functionCall": {"id": "call_1", "name": "f", "args": {}}})
+    whole = read(content("user", "hi"), asked, content("user", once))
+    assert read(content("user", "hi"), asked, content("user", once, once)) == whole
+    assert read(content("user", "hi"), asked, content("user", once), content("user", once)) == whole
+    other = result("f", "b", id="call_1")
+    assert len(read(content("user", once, other))) == 2
+    assert len(read(content("user", result("f", "a"), result("f", "a")))) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -206,6 +207,32 @@ def test_a_late_failure_is_told_in_the_stream(path: str) -> None:
         "UNAVAILABLE",
         False,
     ]
+
+
+@pytest.mark.parametrize(("agent", "broken"), [("GeminiCLI-tui/0.61.0/kimi (linux; x64)", True), ("curl/8.0", False)])
+def test_the_connection_of_gemini_cli_breaks_off_behind_a_late_failure(agent: str, *, broken: bool) -> None:
+    """It passes over the error itself, and takes any end of the stream for a good one."""
+    exchange = FakeExchange([Opened("chat-1")], [TextDelta("hel")], [Failed(UpstreamTruncated("cut"))])
+    server, client = socket.socketpair()
+    with server, client:
+        response = (
+            Front(FakeKimi(exchange))
+            .client()
+            .post(
+                STREAM,
+                json={"contents": "hi"},
+                headers={**GOOGLE, "User-Agent": agent},
+                environ_overrides={"gunicorn.socket": server},
+            )
+        )
+        assert '"error"' in response.text
+        response.close()
+        client.settimeout(0)
+        if broken:
+            assert client.recv(1) == b""
+        else:
+            with pytest.raises(BlockingIOError):
+                client.recv(1)
 
 
 @EVERY_WAY
