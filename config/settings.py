@@ -99,7 +99,7 @@ class Settings:
     download_allow_cidrs: tuple[Network, ...] = ()
     """Networks that URLs of clients may lead to besides the public internet, on any port."""
     repeat_seconds: float = 5.0
-    """How long a request that Kimi failed to answer is refused when it is sent again; 0: not at all."""
+    """How long a request that Kimi failed to answer is refused when a coding agent sends it again; 0: not at all."""
     cors_origins: tuple[str, ...] = ("*",)
     """Origins whose pages may use the service; `*` for any."""
     whole_answer_timeout: float | None = None

@@ -23,6 +23,10 @@ from app.offload import Offload
 SESSION_HEADERS = ("X-Conversation-Id", "X-OpenWebUI-Chat-Id", "x-claude-code-session-id", "session-id")
 """Where clients name their conversation, the best first."""
 
+INSISTENT = ("claude-cli/", "codex", "geminicli")
+"""How the `User-Agent` of a client begins that was seen to send failed requests again in spite of `x-should-retry`, in
+small letters. SDKs heed that header, and a person who tries again is served."""
+
 _T = TypeVar("_T")
 
 
@@ -91,8 +95,9 @@ class Doorstep:
         """
         record = current_record()
         record.dialect, record.model, record.stream = dialect, asked.model, stream
+        insistent = request.headers.get("User-Agent", "").lower().startswith(INSISTENT)
         return respond(
-            lambda cancellation: self.gateway.answer(asked, credentials, cancellation),
+            lambda cancellation: self.gateway.answer(asked, credentials, cancellation, insistent=insistent),
             encoder,
             stream=stream,
             pace=self.pace,

@@ -60,13 +60,22 @@ class Gateway:
         return asked and not is_background_call(request.messages)
 
     def answer(
-        self, request: ChatRequest, credentials: Sequence[Credential], cancellation: Cancellation
+        self,
+        request: ChatRequest,
+        credentials: Sequence[Credential],
+        cancellation: Cancellation,
+        *,
+        insistent: bool = False,
     ) -> Iterator[list[Event]]:
         """Give the answer's events, one list for each network read; the last event of all is Finished or Failed.
 
-        Errors of the tree are not raised but given as Failed. What goes before the first word is held until then.
+        `insistent` says that the client sends a failed request again whatever it is told. Errors of the tree are not
+        raised but given as Failed. What goes before the first word is held until then.
         """
         ask = self._ask(request, credentials)
+        if not insistent:
+            yield from self._asked(ask, credentials, cancellation)
+            return
         if (error := self._repeats.refusal(ask.request, ask.kind, credentials[0])) is not None:
             yield [Failed(error)]
             return

@@ -1,9 +1,8 @@
-"""Requests that have just failed, and are sent again by a program.
+"""Requests that have just failed, and are sent again by a program that heeds no `x-should-retry`.
 
-`x-should-retry: false` says that a retry at once mends nothing, and not every client heeds it: Codex (0.169) asks 30
-times within 25 seconds after a status of 5xx, and Claude Code (2.1.197) once more after a stream that broke off.
-Each time would be a conversation of Kimi's that fails again. So for a few seconds the same request is answered with the
-same error, and each repetition begins these seconds anew. A person who tries again takes longer.
+Codex (0.169) asks 30 times within 25 seconds after a status of 5xx, Claude Code (2.1.197) once more after a stream that
+broke off, gemini-cli (0.61) up to ten times. Each time would be a conversation of Kimi's that fails again. So for a few
+seconds such a client is told the same error for the same request, and each repetition begins these seconds anew.
 """
 
 from __future__ import annotations

@@ -51,7 +51,13 @@ class Front:
         self.storage = storage or FakeStorage()
         self.downloads = downloads or FakeDownloads({})
         self.house = House(
-            kimi, refusal=refusal, ttl=ttl, storage=self.storage, downloads=self.downloads, max_prompt=max_prompt
+            kimi,
+            refusal=refusal,
+            ttl=ttl,
+            storage=self.storage,
+            downloads=self.downloads,
+            max_prompt=max_prompt,
+            pause=SOON,
         )
         self.answers = Answers(self.house.shared, ttl=ttl or SOON)
         self.door = Doorstep(

@@ -10,12 +10,21 @@ import pytest
 from flask import Request
 from werkzeug.test import EnvironBuilder
 
+from app.chat.events import Finished, TextDelta
 from app.dialects.doorstep import SESSION_HEADERS
 from app.dialects.fields import sane_session
-from app.errors import GatewayError, InvalidApiKey, InvalidRequest, MissingApiKey, RequestTooLarge, UnsupportedMediaType
+from app.errors import (
+    GatewayError,
+    InvalidApiKey,
+    InvalidRequest,
+    MissingApiKey,
+    RequestTooLarge,
+    UnsupportedMediaType,
+    UpstreamProtocolError,
+)
 from app.offload import Offload
 from tests.dialects.houses import CLIENT, KEY, OWN, Front
-from tests.fakes import FakeKimi, jwt
+from tests.fakes import FakeExchange, FakeKimi, jwt
 
 OTHER = jwt(sub="other")
 T = TypeVar("T")
@@ -184,3 +193,24 @@ def test_parsing_and_understanding_are_done_elsewhere() -> None:
     with pytest.raises(RequestTooLarge):
         door.json_object(request(body=b"{}" + b" " * 10_000, kind="application/json"))
     assert offload.sizes == [len(body)]
+
+
+@pytest.mark.parametrize(
+    ("agent", "statuses"),
+    [
+        ("codex_exec/0.169.0 (Debian 12.0.0; x86_64)", [502, 502]),
+        ("claude-cli/2.1.197 (external, sdk-cli)", [502, 502]),
+        ("GeminiCLI-tui/0.61.0/kimi (linux; x64; terminal)", [502, 502]),
+        ("OpenAI/Python 3.54.0", [502, 200]),
+        ("curl/8.0 codex", [502, 200]),
+        ("", [502, 200]),
+    ],
+)
+def test_agents_that_heed_nothing_are_not_asked_for_again(agent: str, statuses: list[int]) -> None:
+    """Whoever else tries again is served."""
+    exchanges = FakeExchange(UpstreamProtocolError("no")), FakeExchange([TextDelta("hello")], [Finished()])
+    front = Front(FakeKimi(*exchanges))
+    body = {"model": "kimi", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"Authorization": f"Bearer {CLIENT}", "User-Agent": agent}
+    answers = [front.client().post("/v1/chat/completions", json=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == statuses

@@ -48,8 +48,7 @@ def running(url: str, *, workers: int = 1, **settings: str) -> Iterator[Gateway]
     hosts = dict.fromkeys(("KIMI_WEB_URL", "KIMI_AUTH_URL", "KIMI_LEGACY_URL"), url)
     times = {"GRACE_SECONDS": GRACE, "KEEPALIVE_SECONDS": KEEPALIVE, "FIRST_BYTE_TIMEOUT": LIMIT, "IDLE_TIMEOUT": LIMIT}
     texts = {name: str(seconds) for name, seconds in times.items()}
-    small = {"MAX_JSON_BYTES": "1000000", "REPEAT_SECONDS": "0"}  # tests ask again at once
-    with serving({**hosts, **texts, **small, **settings}, workers=workers) as server:
+    with serving({**hosts, **texts, "MAX_JSON_BYTES": "1000000", **settings}, workers=workers) as server:
         yield Gateway(server)
 
 

@@ -271,9 +271,12 @@ class House:
         *accounts: Credential,
         request: ChatRequest | None = None,
         cancellation: Cancellation | None = None,
+        insistent: bool = False,
     ) -> list[Event]:
         """All events of an answer, flat; what it leaves for the background is done."""
-        lists = self.gateway.answer(request or ask(), accounts or (ANN,), cancellation or Cancellation())
+        lists = self.gateway.answer(
+            request or ask(), accounts or (ANN,), cancellation or Cancellation(), insistent=insistent
+        )
         events = [event for events in lists for event in events]
         self.settle()
         return events

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.chat.events import TextDelta
+from app.accounts.credentials import Credential
+from app.chat.events import Event, TextDelta
+from app.chat.request import ChatRequest
 from app.errors import (
     GatewayError,
     InvalidRequest,
@@ -33,6 +35,11 @@ CUT = UpstreamTruncated("cut off")
 def house(*exchanges: FakeExchange) -> House:
     """A house that refuses repetitions, over a Kimi that answers so."""
     return House(FakeKimi(*exchanges), pause=PAUSE)
+
+
+def again(home: House, *accounts: Credential, request: ChatRequest | None = None) -> list[Event]:
+    """What a program is answered that sends failed requests again."""
+    return home.answer(*accounts, request=request, insistent=True)
 
 
 class Away(SqliteStore):
@@ -62,37 +69,37 @@ class Away(SqliteStore):
 def test_a_request_that_failed_is_not_sent_again_at_once(kind: type[GatewayError]) -> None:
     """Its client is told the same once more, and Kimi hears nothing of it."""
     home = house(failing(kind("it failed")), answering())
-    assert type(error_of(home.answer())) is kind
-    again = error_of(home.answer())
-    assert [type(again), again.message, again.retryable] == [kind, "it failed", False]
+    assert type(error_of(again(home))) is kind
+    second = error_of(again(home))
+    assert [type(second), second.message, second.retryable] == [kind, "it failed", False]
     assert len(home.kimi.asked) == 1  # type: ignore[attr-defined] # FakeKimi's
 
 
 def test_an_answer_that_broke_off_is_a_failure_as_well() -> None:
     """Claude Code asks once more for it."""
     home = house(failing(CUT, TextDelta("half an ans")), answering())
-    home.answer()
-    assert isinstance(error_of(home.answer()), UpstreamTruncated)
+    again(home)
+    assert isinstance(error_of(again(home)), UpstreamTruncated)
 
 
 def test_each_repetition_begins_the_pause_anew() -> None:
     """Those of a program come in pairs, seconds apart; a person takes longer."""
     home = house(failing(CUT), answering())
-    home.answer()
+    again(home)
     for _ in range(4):
         home.clock.advance(PAUSE * 0.8)
-        assert isinstance(error_of(home.answer()), UpstreamTruncated)
+        assert isinstance(error_of(again(home)), UpstreamTruncated)
     home.clock.advance(PAUSE * 1.2)
-    assert text_of(home.answer()) == "hello"
+    assert text_of(again(home)) == "hello"
 
 
 def test_no_request_is_refused_for_ever() -> None:
     """However stubborn its program is."""
     home = house(failing(CUT), answering())
-    home.answer()
+    again(home)
     for _ in range(int(LONGEST / PAUSE * 1.5)):
         home.clock.advance(PAUSE * 0.9)
-        events = home.answer()
+        events = again(home)
         if text_of(events):
             break
     assert text_of(events) == "hello"
@@ -101,11 +108,11 @@ def test_no_request_is_refused_for_ever() -> None:
 def test_another_request_goes_its_way() -> None:
     """So does that of another account."""
     home = house(failing(CUT), answering("one"), answering("two"), answering("three"))
-    home.answer()
+    again(home)
     longer = replace(ask(), messages=(*ask().messages, said("half"), user("go on")))
-    assert text_of(home.answer(request=longer)) == "one"
-    assert text_of(home.answer(request=ask(model="kimi-k2"))) == "two"
-    assert text_of(home.answer(BOB)) == "three"
+    assert text_of(again(home, request=longer)) == "one"
+    assert text_of(again(home, request=ask(model="kimi-k2"))) == "two"
+    assert text_of(again(home, BOB)) == "three"
 
 
 @pytest.mark.parametrize(
@@ -115,16 +122,24 @@ def test_another_request_goes_its_way() -> None:
 def test_what_is_no_failure_of_kimi_s_is_not_kept(error: GatewayError) -> None:
     """A refused account is left alone by the pool, and what may be tried again may be tried again."""
     home = house(failing(error), answering())
-    home.answer()
+    again(home)
     repeats = Repeats(home.shared, pause=PAUSE, clock=home.clock)
     assert repeats.refusal(ask(), "kimi", ANN) is None
+
+
+def test_who_heeds_what_it_is_told_is_served() -> None:
+    """A person who tries again, or an SDK that was told to."""
+    home = house(failing(CUT), failing(CUT), answering())
+    home.answer()
+    again(home)
+    assert text_of(home.answer()) == "hello"
 
 
 def test_a_pause_of_nothing_is_none() -> None:
     """`REPEAT_SECONDS=0`."""
     home = House(FakeKimi(failing(CUT), answering()), pause=0.0)
-    home.answer()
-    assert text_of(home.answer()) == "hello"
+    again(home)
+    assert text_of(again(home)) == "hello"
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"null", b'{"name": 1}', b"\xff", b"[" * 100_000])
@@ -132,7 +147,7 @@ def test_what_another_version_wrote_is_passed_over(value: bytes) -> None:
     """It says nothing of this request."""
     home = house(answering())
     home.shared.put({f"failed:{ANN.account}": value}, PAUSE)
-    assert text_of(home.answer()) == "hello"
+    assert text_of(again(home)) == "hello"
 
 
 def test_a_store_that_is_away_hinders_nothing() -> None:
@@ -145,7 +160,7 @@ def test_a_store_that_is_away_hinders_nothing() -> None:
 def test_the_store_learns_nothing() -> None:
     """Neither words nor what could be guessed from a digest."""
     home = house(failing(CUT))
-    home.answer()
+    again(home)
     (value,) = home.shared.get([f"failed:{ANN.account}"])
     assert value is not None
     assert b"hi" not in value
