@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from threading import Barrier
 from typing import Literal
 
@@ -71,7 +72,7 @@ def attempt(gateway: Gateway, token: str, *, stream: bool) -> str | None:
     """Ask once; give what was wrong with the answer, None for a good one."""
     try:
         reply = gateway.chat(token, stream=stream)
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # a worker that is killed may have sent a part of its answer
         return repr(error)
     ended = reply.body.rstrip().endswith(b"[DONE]") if stream else b'"stop"' in reply.body
     return None if reply.status == 200 and ended else f"{reply.status}: {reply.body[-300:]!r}"

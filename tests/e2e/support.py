@@ -25,7 +25,7 @@ from emulator.client import AccountTokens, ChatView, EmulatorControl, FileView, 
 from scripts.serving import Server
 
 WIRE = Path(__file__).resolve().parents[1] / "wire"
-PATIENCE = 5.0
+PATIENCE = 15.0
 """Seconds that a test waits for what must come to pass after an answer."""
 
 _NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

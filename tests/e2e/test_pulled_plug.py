@@ -23,7 +23,7 @@ from tests.e2e.processes import needs_proc, spooled
 from tests.e2e.support import Door, Gateway, Guest, RawStream, asking, entered, until
 from tests.e2e.web_server import WebServer, endless, silent
 
-pytestmark = [pytest.mark.e2e, needs_proc]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, needs_proc]
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 

@@ -13,7 +13,7 @@ from emulator.client import EmulatorControl
 from tests.e2e.conftest import ALONE, GRACE, KEEPALIVE, LIMIT, running
 from tests.e2e.support import Door, Guest, Piece, RawStream, capture, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 HI: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hi"}]
 KEEP_ALIVE = ": keep-alive"

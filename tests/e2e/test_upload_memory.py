@@ -18,7 +18,7 @@ from tests.e2e.conftest import JSON_LIMIT, QUICK, spooling
 from tests.e2e.processes import needs_proc, peak, probed, reset_peak, spooled
 from tests.e2e.support import Door, Gateway, Guest, RawStream, at_once, entered
 
-pytestmark = [pytest.mark.e2e, needs_proc]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, needs_proc]
 
 MOST_MEMORY = 40.0
 """MiB by which a form of 100 MiB may raise the peak memory of the worker that takes it in."""
