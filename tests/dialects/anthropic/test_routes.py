@@ -176,7 +176,7 @@ class Scripted:
         return False
 
     def answer(
-        self, request: ChatRequest, credentials: Sequence[Credential], cancellation: Cancellation
+        self, request: ChatRequest, credentials: Sequence[Credential], cancellation: Cancellation, *, insistent: bool
     ) -> Iterator[list[Event]]:
         yield self._events
 

@@ -288,7 +288,7 @@ class Calling:
         return False
 
     def answer(
-        self, request: ChatRequest, credentials: Sequence[Credential], cancellation: Cancellation
+        self, request: ChatRequest, credentials: Sequence[Credential], cancellation: Cancellation, *, insistent: bool
     ) -> Iterator[list[Event]]:
         assert request.tools.tools == (ToolSpec("f"),)
         yield [ToolCallStart(0, "call_1", "f"), ToolCallDelta(0, '{"a":1}'), ToolCallEnd(0), Finished("tool_calls")]
