@@ -1,4 +1,4 @@
-"""What every door does first: whose account, and what JSON."""
+"""What every door does: whose account, what JSON, and the answer to it."""
 
 from __future__ import annotations
 

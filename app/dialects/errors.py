@@ -37,21 +37,26 @@ _HTTP_ERRORS: dict[type[HTTPException], Callable[[], GatewayError]] = {
 
 
 def install(app: Flask) -> None:
-    """Answer every error that leaves a view."""
+    """Answer every error that leaves a view, and name the request as the dialect of its path does."""
+    app.after_request(_named)
     app.register_error_handler(GatewayError, _answer)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(ParseException, _broken_body)
     app.register_error_handler(Exception, _defect)
 
 
+def _named(response: Response) -> Response:
+    """The answer with the request's id where Anthropic's SDKs look for it."""
+    if dialect_of(request.path, request.headers) is Dialect.ANTHROPIC:
+        response.headers["request-id"] = current_record().request_id
+    return response
+
+
 def _answer(error: GatewayError) -> Response:
     record = current_record()
     record.code = error.code
-    dialect = dialect_of(request.path, request.headers)
-    status, body = _SHAPES[dialect](error, record.request_id)
+    status, body = _SHAPES[dialect_of(request.path, request.headers)](error, record.request_id)
     response = Response(orjson.dumps(body), status=status, content_type="application/json")
-    if dialect is Dialect.ANTHROPIC:
-        response.headers["request-id"] = record.request_id
     # SDKs repeat failed requests by themselves: three conversations for one failure, unless they are told not to.
     response.headers["x-should-retry"] = "true" if error.retryable else "false"
     if error.wait is not None:

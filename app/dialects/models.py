@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from app.dialects.anthropic.models import model_info, model_page
-from app.dialects.anthropic.routes import with_request_id
 from app.dialects.doorstep import Doorstep
 from app.dialects.paths import Dialect, dialect_of
 
@@ -30,11 +29,6 @@ def blueprint(door: Doorstep) -> Blueprint:
         """Tell of one model; there is none of which a request would be refused."""
         door.credentials(request)
         return jsonify(model_info(name) if _is_anthropic() else _model(name))
-
-    @routes.after_request
-    def name_request(response: Response) -> Response:
-        """Tell the request's id as the dialect does."""
-        return with_request_id(response) if _is_anthropic() else response
 
     return routes
 

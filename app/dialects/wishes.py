@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -163,9 +163,9 @@ def add_tool(specs: dict[str, ToolSpec], spec: ToolSpec, place: str) -> None:
     specs[spec.name] = spec
 
 
-def allowed_names(names: Iterable[object], specs: Container[str], param: str) -> tuple[str, ...]:
+def allowed_names(names: Sequence[object], specs: Container[str], param: str) -> tuple[str, ...]:
     """The names that a choice is confined to, each once. Raises InvalidRequest for one that no tool has."""
     checked = [name for name in names if isinstance(name, str) and name in specs]
-    if len(checked) != len(list(names)):
+    if len(checked) != len(names):
         raise InvalidRequest(f"{param} names a tool that is not among those given.", param=param)
     return tuple(dict.fromkeys(checked))

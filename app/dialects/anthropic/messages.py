@@ -60,7 +60,7 @@ def thoughts_of(item: object) -> Iterator[str]:
 def _instructions(parts: Sequence[Part]) -> tuple[Part, ...]:
     """A system prompt without what Claude Code puts at its very beginning to account for the request.
 
-    It is no instruction, and changes from request to request: no history would be recognised by its digest.
+    It is no instruction, and changes within a session (2.1.197: after /compact): no history would be recognised then.
     """
     for index, part in enumerate(parts):
         if not isinstance(part, TextPart) or not part.text.startswith(_ACCOUNTING):

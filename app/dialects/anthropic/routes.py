@@ -16,7 +16,6 @@ from app.observability.hooks import current_record
 def blueprint(door: Doorstep) -> Blueprint:
     """The door of this dialect."""
     routes = Blueprint("anthropic", __name__)
-    routes.after_request(with_request_id)
 
     @routes.post("/v1/messages")
     def messages() -> Response:
@@ -41,9 +40,3 @@ def blueprint(door: Doorstep) -> Blueprint:
         return jsonify({"input_tokens": door.json_call(request, counted)})
 
     return routes
-
-
-def with_request_id(response: Response) -> Response:
-    """The answer with the request's id where this vendor's SDKs look for it."""
-    response.headers["request-id"] = current_record().request_id
-    return response
