@@ -27,8 +27,8 @@ run: .venv/.run-stamp ## serve on PORT (8000)
 	exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
 
 test: .venv/.dev-stamp .venv/.clients-stamp .venv/.node-stamp ## run all tests (ARGS="-k sse -x" goes to pytest)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not alone" $(ARGS) || test $$? = 5 # 5: ARGS chose none of these
-	$(BIN)/python -m pytest -m alone $(ARGS) || test $$? = 5
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS) || test $$? = 5 # 5: ARGS chose none of these
+	$(BIN)/python -m pytest -m alone -o testpaths=tests/e2e $(ARGS) || test $$? = 5
 
 test-clients: .venv/.dev-stamp .venv/.agents-stamp ## have Claude Code, Codex, gemini-cli and aider do a task (installs them, about 1.5 GB)
 	$(BIN)/python -m pytest tests/agents $(ARGS)

@@ -174,7 +174,7 @@ class HttpStream:
         left = self._ends_at - time.monotonic()
         wait = min(self._silence if within is None else within, left)
         if wait <= 0:
-            raise UpstreamTimeout("Kimi's answer took longer than the gateway allows.")
+            raise self._too_long()
         try:
             if self._raw.connection is not None:
                 self._line.wait_for(wait)
@@ -190,8 +190,13 @@ class HttpStream:
     def _cut(self, error: Exception) -> bytes:
         self._cancellation.check()
         if is_timeout(error):
+            if time.monotonic() >= self._ends_at:
+                raise self._too_long() from error
             raise UpstreamTimeout("Kimi stopped sending in the middle of an answer.") from error
         return b""  # the decoder judges whether the answer was whole
+
+    def _too_long(self) -> UpstreamTimeout:
+        return UpstreamTimeout("Kimi's answer took longer than the gateway allows.")
 
     def drain(self) -> None:
         """Read the end of a body that has said all, so that its connection can serve the next request."""

@@ -264,10 +264,9 @@ def _once_more(problems: tuple[str, ...]) -> str:
 
 
 def _failure(event: Finished) -> StructuredOutputFailed:
+    # Without `param`: each dialect has names of its own for what asked for the form and for what cut it.
     if event.reason == "length":
-        return StructuredOutputFailed("The JSON is longer than the answer may be.", param="max_tokens")
+        return StructuredOutputFailed("The JSON is longer than the answer may be: its limit of tokens has cut it.")
     if event.stopped_by is not None:
-        return StructuredOutputFailed("A stop sequence ended the answer before its JSON was whole.", param="stop")
-    return StructuredOutputFailed(
-        "The model did not give JSON of the form that was asked for.", param="response_format"
-    )
+        return StructuredOutputFailed("A stop sequence ended the answer before its JSON was whole.")
+    return StructuredOutputFailed("The model did not give JSON of the form that was asked for.")

@@ -190,7 +190,7 @@ def test_addresses_that_do_not_answer_share_the_time() -> None:
         took = ended(
             lambda: Visitor(names, limits=limits).fetch(f"http://{HOST}:{port}/"), AttachmentRefused, "too slow"
         )
-    assert took < 4
+    assert took < 5.5  # three times two would be six
 
 
 @beside
@@ -297,7 +297,7 @@ def test_a_client_that_leaves_ends_its_download(page: Page) -> None:
     """Whatever the server does; a second would do, the rest is for the machine."""
     with site({"/": page}) as server, cancelled_when(server) as (cancellation, at):
         ended(lambda: Visitor(limits=LONG).fetch(server.url(), cancellation), ClientGone)
-        assert time.monotonic() - at[0] < 3
+        assert time.monotonic() - at[0] < SOON
 
 
 def test_a_client_that_leaves_ends_its_download_over_tls(authority: trustme.CA, authorities: str) -> None:
@@ -306,7 +306,7 @@ def test_a_client_that_leaves_ends_its_download_over_tls(authority: trustme.CA, 
     with site({"/": silent}, context=context) as server, cancelled_when(server) as (cancellation, at):
         visitor = Visitor(limits=LONG, authorities=authorities)
         ended(lambda: visitor.fetch(server.url(), cancellation), ClientGone)
-        assert time.monotonic() - at[0] < 3
+        assert time.monotonic() - at[0] < SOON
 
 
 def test_nothing_is_fetched_for_a_client_that_has_left() -> None:
@@ -457,7 +457,7 @@ def test_a_client_that_leaves_waits_for_no_place() -> None:
     with Occupied(LONG_ALONE) as occupied:
         timer.start()
         ended(lambda: occupied.downloads.fetch(f"http://{HOST}:1/", cancellation), ClientGone)
-        assert time.monotonic() - at[0] < 3
+        assert time.monotonic() - at[0] < SOON
     timer.join()
 
 

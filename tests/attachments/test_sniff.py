@@ -145,7 +145,7 @@ def test_hostile_bytes_take_no_time(head: bytes) -> None:
     """A megabyte takes some milliseconds, though only some thousand bytes are looked at."""
     began = time.process_time()
     sniffed(head)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -128,4 +128,4 @@ def test_a_megabyte_of_anything_is_quick(unit: str) -> None:
     """No class of characters makes the pattern go back; the bound is generous for slow machines."""
     begin = time.process_time()
     estimate(unit * (1_000_000 // len(unit)))
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 10

@@ -26,7 +26,7 @@ from tests.gateway.houses import House
 CLIENT = jwt(sub="client")
 OWN = jwt(sub="own")
 KEY = "gateway-key-000000000000"
-SOON = 5.0
+SOON = 10.0
 
 
 class Front:

@@ -418,11 +418,12 @@ _TEXT: Final = st.text(st.characters(exclude_categories=["Cs"]))
 _SCALARS: Final = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT
 _VALUES: Final = st.recursive(
     _SCALARS,
-    lambda children: st.lists(children) | st.dictionaries(_TEXT, children),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(_TEXT, children, max_size=4),
+    max_leaves=20,
 )
 
 
-@given(st.dictionaries(_TEXT, _VALUES), st.booleans())
+@given(st.dictionaries(_TEXT, _VALUES, max_size=5), st.booleans())
 def test_every_json_object_comes_back(value: dict[str, object], escaped: bool) -> None:  # noqa: FBT001 (@given)
     """What another writer wrote is read as it was meant, escaped or not."""
     assert read(json.dumps(value, ensure_ascii=escaped).encode()) == value

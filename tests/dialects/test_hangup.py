@@ -28,15 +28,14 @@ def pair() -> Iterator[Pair]:
         yield server, client
 
 
-def test_a_client_that_closes_is_noticed_at_once(pair: Pair) -> None:
-    """Well within the second that the contract gives."""
+def test_a_client_that_closes_is_noticed_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the next look, which may be far off."""
+    monkeypatch.setattr(hangup, "POLL", 2 * SOON)
     server, client = pair
     noticed = threading.Event()
     with watching(server, noticed.set):
-        began = time.monotonic()
         client.close()
         assert noticed.wait(SOON)
-    assert time.monotonic() - began < hangup.POLL
 
 
 def test_a_client_that_is_cut_off_is_noticed() -> None:

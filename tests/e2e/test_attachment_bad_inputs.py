@@ -26,7 +26,7 @@ from tests.e2e.processes import needs_proc, spooled
 from tests.e2e.support import Door, Gateway, Guest, Reply, entered, until
 from tests.e2e.web_server import WebServer, endless, page, redirect, serving_web, short
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, needs_proc, pytest.mark.usefixtures("endless_downloads")]
+pytestmark = [pytest.mark.e2e, needs_proc, pytest.mark.usefixtures("endless_downloads")]
 
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 

@@ -109,21 +109,28 @@ def test_a_stall_is_a_timeout(hasty: Door, faults: dict[str, object], stream: bo
 
 
 def test_a_stall_ends_at_its_limit(hasty: Door) -> None:
-    """The client is told when the limit of 0.6 s is over, and not a second later."""
+    """The client is told when the limit of 0.6 s is over; the other limits would say other words."""
     hasty.guest.plan({"faults": {"stall_after": 0}})
     began = time.monotonic()
-    assert refused(hasty, stream=False).status_code == 504
-    assert 0.5 < time.monotonic() - began < 1.6
+    error = refused(hasty, stream=False)
+    assert error.status_code == 504
+    assert "stopped sending" in error.message
+    assert time.monotonic() - began > 0.5
 
 
-@pytest.mark.parametrize(("stream", "limit"), [(False, 1.8), (True, 2.5)], ids=["whole", "streamed"])
-def test_an_answer_that_never_ends(hasty: Door, stream: bool, limit: float) -> None:  # noqa: FBT001 # a parameter
+@pytest.mark.parametrize(
+    ("stream", "limit", "words"),
+    [(False, 1.8, "not whole in the time"), (True, 2.5, "longer than the gateway allows")],
+    ids=["whole", "streamed"],
+)
+def test_an_answer_that_never_ends(hasty: Door, stream: bool, limit: float, words: str) -> None:  # noqa: FBT001 # a parameter
     """Heartbeats do not keep an answer alive for ever: WHOLE_ANSWER_TIMEOUT and TOTAL_TIMEOUT end it with a 504."""
     hasty.guest.plan({"faults": {"stall_after": 6, "heartbeat_every": 0.2}})
     began = time.monotonic()
     error = refused(hasty, stream=stream)
     assert (error.status_code, error.code) == (504, "upstream_timeout")
-    assert limit - 0.1 < time.monotonic() - began < limit + 0.8
+    assert words in error.message
+    assert time.monotonic() - began > limit - 0.1
     assert hasty.guest.all_deleted()
     assert [chat["cancelled"] for chat in hasty.guest.chats()] == [True]
 

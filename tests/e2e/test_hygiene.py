@@ -96,7 +96,7 @@ def test_each_request_is_one_line(connect_gateway: Gateway, guest: Guest) -> Non
     for identity, status in statuses.items():
         lines = [line for line in connect_gateway.log_lines(identity) if "status" in line]
         assert [line["status"] for line in lines] == [status]
-        assert 0 <= lines[0]["duration"] < 5
+        assert 0 <= lines[0]["duration"] < 30
 
 
 def test_a_streamed_request_is_logged_when_it_is_over(connect: Door) -> None:

@@ -20,7 +20,7 @@ from tests.e2e.conftest import QUICK, NewGuest, running
 from tests.e2e.storm import attempt, crowd, state_of
 from tests.e2e.support import Gateway, Guest, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 
 KILLS = int(os.environ.get("KILLS", "5"))
 """Kills of each of the four kinds, each in the middle of several streams."""

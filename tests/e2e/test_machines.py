@@ -18,7 +18,7 @@ from tests.e2e.redis_server import RedisServer, redis_server, requires_redis
 from tests.e2e.storm import REQUESTS, ROUNDS, SETTINGS, Ending, Storm, attempt, crowd, state_of
 from tests.e2e.support import Gateway, Guest, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, requires_redis, requires_nginx]
+pytestmark = [pytest.mark.e2e, requires_redis, requires_nginx]
 
 LIMIT = 2
 """Streams that an account may have, over both machines, where that is the point."""

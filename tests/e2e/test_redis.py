@@ -16,7 +16,7 @@ from tests.e2e.redis_server import RedisServer, redis_server, requires_redis
 from tests.e2e.storm import attempt, crowd, state_of
 from tests.e2e.support import Gateway, Guest, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone, requires_redis]
+pytestmark = [pytest.mark.e2e, requires_redis]
 
 WORKERS, CLIENTS = 2, 8
 AWAY = 5.0

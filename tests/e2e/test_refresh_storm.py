@@ -13,7 +13,7 @@ from tests.e2e.conftest import NewGuest, running
 from tests.e2e.storm import REQUESTS, ROUNDS, SETTINGS, Ending, Storm
 from tests.e2e.support import Gateway
 
-pytestmark = [pytest.mark.e2e, pytest.mark.alone]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

@@ -416,6 +416,6 @@ def test_a_client_that_leaves_ends_the_answer(connect: Door) -> None:
         pieces = stream.pieces()
         created = [next(pieces), next(pieces)][1].data["response"]["id"]
     assert connect.guest.all_deleted()
-    assert until(lambda: connect.guest.completions()[-1]["client_closed"], timeout=2.0)
+    assert until(lambda: connect.guest.completions()[-1]["client_closed"])
     with pytest.raises(NotFoundError):
         connect.client.responses.retrieve(created)

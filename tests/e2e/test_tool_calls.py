@@ -325,7 +325,7 @@ def test_a_client_that_leaves_while_the_model_is_asked_again_leaves_nothing(conn
     with connect.streamed(tools=TOOLS):
         assert until(lambda: len(connect.guest.completions()) == 2)
     assert connect.guest.all_deleted()
-    assert until(lambda: connect.guest.completions()[-1]["client_closed"], timeout=2.0)
+    assert until(lambda: connect.guest.completions()[-1]["client_closed"])
 
 
 def test_what_the_model_thinks_comes_without_calls(connect: Door) -> None:

@@ -51,7 +51,7 @@ def test_delay_stands_between_frames(control: EmulatorControl, raw: Raw) -> None
     control.plan({"text": "abc", "piece": 1, "delay": 0.05})
     began = time.monotonic()
     raw.ask()
-    assert 0.15 <= time.monotonic() - began < 1
+    assert 0.15 <= time.monotonic() - began < 5
 
 
 def test_first_delay_holds_the_headers_back(control: EmulatorControl, raw: Raw) -> None:
@@ -69,8 +69,7 @@ def test_silence_after_headers(control: EmulatorControl, raw: Raw) -> None:
     with raw.streaming() as response:
         headers_at = time.monotonic() - began
         response.read1(1)
-        assert headers_at < 0.2
-        assert time.monotonic() - began >= 0.3
+        assert time.monotonic() - began - headers_at > 0.2
 
 
 @pytest.mark.parametrize(("cite", "separator"), [("e3a3", "\ue3a3"), ("1f6e0", "\U0001f6e0")])

@@ -34,7 +34,7 @@ def test_the_log_shows_what_was_asked_and_how_it_ended(control: EmulatorControl,
     assert entry["headers"]["content-type"] == "application/connect+json"
     assert raw.token not in json.dumps(entry)
     assert abs(entry["at"] - time.time()) < 5
-    assert 0 <= entry["seconds"] < 1
+    assert 0 <= entry["seconds"] < 5
 
 
 @pytest.mark.parametrize("kind", ["access", "refresh", "legacy"])

@@ -53,14 +53,14 @@ def test_the_legacy_site_refuses_in_the_other_shape(control: EmulatorControl, ra
     answered = legacy_ask(raw)
     assert (answered.status, answered.headers["content-type"]) == (429, "application/json")
     assert {key: answered.json[key] for key in SPENT} == SPENT
-    assert abs(seconds_until(answered.json["details"][0]["debug"]["resetTime"]) - 60) < 3
+    assert abs(seconds_until(answered.json["details"][0]["debug"]["resetTime"]) - 60) < 20
 
 
 def test_the_time_of_the_reset_stands_still(control: EmulatorControl, raw: Raw) -> None:
     """It has nine digits, is counted from the call that set it, and can be taken back."""
     control.patch_account("ann", state="spent", reset_seconds=3600)
     first = trailer(raw.ask())["details"][0]["debug"]["resetTime"]
-    assert abs(seconds_until(first) - 3600) < 3
+    assert abs(seconds_until(first) - 3600) < 20
     assert len(first) == len("2026-01-09T15:23:13.716839300Z")
     control.patch_account("ann", research_remaining=1)
     assert trailer(raw.ask())["details"][0]["debug"]["resetTime"] == first

@@ -122,7 +122,7 @@ def test_the_answer_to_an_upload_is_delayed(control: EmulatorControl, raw: Raw) 
     control.uploads(delay=0.15, refuse_types=[".xyz"])
     before = time.monotonic()
     raw.upload(b"x")
-    assert 0.15 <= time.monotonic() - before < 1
+    assert 0.15 <= time.monotonic() - before < 5
     raw.upload(b"x", "a.xyz")
     put(raw)
     assert [entry["seconds"] >= 0.15 for entry in control.log()] == [True, True, False, True]

@@ -96,7 +96,7 @@ def test_tree_names_no_registry_and_no_machine() -> None:
     ("target", "ends"),
     [
         ("demo", ".venv/bin/python scripts/demo.py"),
-        ("test", ".venv/bin/python -m pytest -m alone  || test $? = 5"),
+        ("test", ".venv/bin/python -m pytest -m alone -o testpaths=tests/e2e  || test $? = 5"),
         ("run", "exec .venv/bin/gunicorn -c gunicorn.conf.py wsgi:app"),
         ("check", '.venv/bin/python -m pytest -n auto -m "not e2e" -q'),
         ("test-clients", ".venv/bin/python -m pytest tests/agents"),

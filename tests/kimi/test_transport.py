@@ -24,7 +24,7 @@ from tests.kimi.foreign import FOREIGN, name_of
 from tests.kimi.loopback import CHUNKED, LAST_CHUNK, Loopback, Peer, Script, chunk, length_of, serving
 
 AGENT = "agent/1"
-SOON = 5.0
+SOON = 10.0
 
 
 def get(server: Loopback | str, path: str = "/") -> HttpRequest:
@@ -161,7 +161,7 @@ def test_a_redirect_is_not_followed_and_its_body_not_awaited(status: int) -> Non
         began = time.monotonic()
         with serving(script) as server, Transport(user_agent=AGENT).stream(get(server), Cancellation()) as stream:
             assert stream.status == status
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON / 2
         assert elsewhere.connections == 0
 
 
@@ -338,7 +338,7 @@ def test_the_first_byte_has_a_deadline() -> None:
     began = time.monotonic()
     with pytest.raises(UpstreamTimeout), opened(waiting(), first_byte=0.1):
         pass
-    assert 0.1 <= time.monotonic() - began < 1
+    assert 0.1 <= time.monotonic() - began < SOON / 2
 
 
 def test_the_first_byte_of_the_body_has_the_same_deadline() -> None:
@@ -346,7 +346,7 @@ def test_the_first_byte_of_the_body_has_the_same_deadline() -> None:
     began = time.monotonic()
     with opened(waiting(CHUNKED), first_byte=0.1) as (stream, _), pytest.raises(UpstreamTimeout):
         stream.read()
-    assert 0.05 <= time.monotonic() - began < 1
+    assert 0.05 <= time.monotonic() - began < SOON / 2
 
 
 def test_silence_has_a_deadline() -> None:
@@ -356,7 +356,7 @@ def test_silence_has_a_deadline() -> None:
         began = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             stream.read()
-        assert 0.1 <= time.monotonic() - began < 1
+        assert 0.1 <= time.monotonic() - began < SOON / 2
 
 
 def test_all_of_an_answer_has_a_deadline() -> None:
@@ -372,7 +372,16 @@ def test_all_of_an_answer_has_a_deadline() -> None:
     began = time.monotonic()
     with opened(script, total=0.2) as (stream, _), pytest.raises(UpstreamTimeout):
         rest_of(stream)
-    assert 0.15 <= time.monotonic() - began < 1
+    assert 0.15 <= time.monotonic() - began < SOON / 2
+
+
+def test_a_limit_is_named_by_what_it_limits() -> None:
+    """Whether the site fell silent, or all of the answer took too long, also where that ends a silence."""
+    for limits, words in (({"idle": 0.1}, "stopped sending"), ({"total": 0.2}, "longer than the gateway allows")):
+        with opened(waiting(CHUNKED + chunk(b"hi")), **limits) as (stream, _):
+            assert stream.read() == b"hi"
+            with pytest.raises(UpstreamTimeout, match=words):
+                stream.read()
 
 
 def test_a_reader_may_wait_for_less() -> None:
@@ -382,7 +391,7 @@ def test_a_reader_may_wait_for_less() -> None:
         began = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             stream.read(within=0.05)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON / 2
 
 
 def test_a_unary_call_has_a_deadline_of_its_own() -> None:
@@ -390,7 +399,7 @@ def test_a_unary_call_has_a_deadline_of_its_own() -> None:
     began = time.monotonic()
     with serving(waiting()) as server, pytest.raises(UpstreamTimeout):
         Transport(user_agent=AGENT).fetch(get(server), timeout=0.1)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON / 2
 
 
 # --- Cancellation ------------------------------------------------------------------------------------------
@@ -411,7 +420,7 @@ def test_a_cancellation_wakes_a_silent_wait_at_once(parts: tuple[bytes, ...]) ->
     began = time.monotonic()
     with pytest.raises(ClientGone), opened(waiting(*parts), cancellation=cancellation) as (stream, _):
         stream.read()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON / 2
     timer.join()
 
 
@@ -441,7 +450,7 @@ def test_a_cancellation_closes_the_connection() -> None:
     with opened(script, cancellation=cancellation) as (stream, _):
         stream.read()
         cancellation.cancel()
-        assert ended.wait(1)
+        assert ended.wait(SOON)
         with pytest.raises(ClientGone):
             stream.read()
 
@@ -592,7 +601,7 @@ def test_a_file_that_was_sent_is_not_answered_for_ever(parts: tuple[bytes, ...])
         transport.stream(file_request(server, b"x" * MIB), Cancellation()) as stream,
     ):
         stream.read()
-    assert 0.1 <= time.monotonic() - began < 2
+    assert 0.1 <= time.monotonic() - began < SOON / 2
 
 
 def test_no_file_is_sent_after_a_cancellation() -> None:
@@ -638,7 +647,7 @@ def test_a_client_that_leaves_ends_the_wait_for_a_server_that_does_not_read() ->
         timer = cancelled_soon(cancellation, 0.3)  # long after the buffers are full
         with pytest.raises(ClientGone):
             Transport(user_agent=AGENT).upload(file_request(server, b"x" * LARGE), cancellation)
-        assert time.monotonic() - left[0] < 1
+        assert time.monotonic() - left[0] < SOON / 2
     timer.join()
 
 
@@ -649,7 +658,7 @@ def test_a_client_that_leaves_ends_the_wait_for_the_answer_to_its_file() -> None
     began = time.monotonic()
     with pytest.raises(ClientGone):
         uploaded(waiting(), b"x", cancellation)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < SOON / 2
     timer.join()
 
 

@@ -210,4 +210,4 @@ def test_openers_without_closers_are_read_in_time(text: str) -> None:
     for size in (len(text), 100):
         begin = time.process_time()
         read([text[start : start + size] for start in range(0, len(text), size)])
-        assert time.process_time() - begin < 5
+        assert time.process_time() - begin < 20

