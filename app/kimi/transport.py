@@ -25,9 +25,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from app.chat.cancellation import Cancellation
-from app.errors import GatewayError, UpstreamTimeout
+from app.errors import GatewayError
 from app.kimi.http import FileBody, FileReader, HttpAnswer, HttpRequest, media_type
-from app.kimi.transport_errors import CONNECT_TIMEOUT, is_timeout, mapped
+from app.kimi.transport_errors import CONNECT_TIMEOUT, is_timeout, mapped, timed_out
 
 UNARY_TIMEOUT = 15.0
 """Seconds of silence within a unary call; all of it may take twice as long."""
@@ -174,7 +174,7 @@ class HttpStream:
         left = self._ends_at - time.monotonic()
         wait = min(self._silence if within is None else within, left)
         if wait <= 0:
-            raise self._too_long()
+            raise timed_out(left)
         try:
             if self._raw.connection is not None:
                 self._line.wait_for(wait)
@@ -190,13 +190,8 @@ class HttpStream:
     def _cut(self, error: Exception) -> bytes:
         self._cancellation.check()
         if is_timeout(error):
-            if time.monotonic() >= self._ends_at:
-                raise self._too_long() from error
-            raise UpstreamTimeout("Kimi stopped sending in the middle of an answer.") from error
+            raise timed_out(self._ends_at - time.monotonic()) from error
         return b""  # the decoder judges whether the answer was whole
-
-    def _too_long(self) -> UpstreamTimeout:
-        return UpstreamTimeout("Kimi's answer took longer than the gateway allows.")
 
     def drain(self) -> None:
         """Read the end of a body that has said all, so that its connection can serve the next request."""

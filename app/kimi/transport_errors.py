@@ -32,6 +32,13 @@ def mapped(error: Exception, request: HttpRequest) -> GatewayError:
     return UpstreamUnavailable(f"{host} closed the connection without an answer.")
 
 
+def timed_out(left: float) -> UpstreamTimeout:
+    """The error of an answer that fell silent, with `left` seconds of the time for all of it."""
+    if left > 0:
+        return UpstreamTimeout("Kimi stopped sending in the middle of an answer.")
+    return UpstreamTimeout("Kimi's answer took longer than the gateway allows.")
+
+
 def _reasons(error: BaseException) -> set[str]:
     """The class names of an exception and all that caused it; requests hides urllib3's in its arguments."""
     names: set[str] = set()

@@ -726,7 +726,7 @@ def test_what_kimi_does_not_forgive_is_told_and_not_repeated(crashes: int, pause
 FAULTS = st.sampled_from(["none", "killed", "stands still"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(FAULTS, st.integers(0, 2), st.integers(1, 14), st.booleans(), st.floats(0, 15)),

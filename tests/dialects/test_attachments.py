@@ -9,7 +9,7 @@ import tracemalloc
 from urllib.parse import quote, quote_from_bytes
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.request import FilePart, Inline, Remote, Stored
@@ -209,7 +209,6 @@ def test_base64_is_taken_as_it_comes(text: str) -> None:
     assert bytes_of(from_url(f"data:image/png;base64,{text}", PLACE)) == DATA
 
 
-@settings(deadline=None)
 @given(
     data=st.binary(min_size=1, max_size=300),
     line=st.integers(1, 100),
@@ -230,7 +229,6 @@ def test_any_bytes_come_out_equal(
     assert bytes_of(from_url(f"data:;base64,{text}", PLACE)) == data
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=300))
 def test_any_escaped_bytes_come_out_equal(data: bytes) -> None:
     """Without base64."""
@@ -441,7 +439,6 @@ def test_a_field_of_another_type_within_an_object_is_named(outer: str, field: st
     assert refusal_of(type="file", **{outer: {field: value}}) == f"{field} must be a string."
 
 
-@settings(deadline=None)
 @given(
     kind=st.sampled_from(["image_url", "input_image", "file", "input_file", "file_url"]),
     fields=st.dictionaries(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.dialects.body import ByteStream
@@ -166,7 +166,6 @@ def test_a_form_may_drip(most: int, *, declared: bool) -> None:
     assert taken(body, declared=declared, most=most) == expected
 
 
-@settings(deadline=None)
 @given(data=CONTENTS, most=st.integers(1, 50), first=st.booleans(), declared=st.booleans())
 def test_any_bytes_come_out_equal(*, data: bytes, most: int, first: bool, declared: bool) -> None:
     """Also what looks like a boundary, wherever the file stands in the form."""
@@ -176,7 +175,6 @@ def test_any_bytes_come_out_equal(*, data: bytes, most: int, first: bool, declar
     assert taken(body, declared=declared, most=most) == Taken(data, "a.pdf", None, {"purpose": "vision"})
 
 
-@settings(deadline=None)
 @given(seed=st.binary(min_size=1, max_size=8), most=st.integers(10_000, 200_000), lines=st.booleans())
 def test_any_large_bytes_come_out_equal(*, seed: bytes, most: int, lines: bool) -> None:
     """Whatever stands where one read ends: a line break there may be the beginning of a boundary."""
@@ -497,7 +495,6 @@ def test_the_file_is_there_within_the_block_only() -> None:
         form.spool.content(None, None)
 
 
-@settings(deadline=None)
 @given(body=st.binary(max_size=300), declared=st.booleans())
 def test_any_body_is_read_or_refused(*, body: bytes, declared: bool) -> None:
     """Never a crash."""
@@ -505,7 +502,6 @@ def test_any_body_is_read_or_refused(*, body: bytes, declared: bool) -> None:
         taken(body, declared=declared)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from([

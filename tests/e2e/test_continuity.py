@@ -247,7 +247,7 @@ def test_two_branches_at_once_never_mix(native: Door, stream: bool) -> None:  # 
 
 
 @pytest.mark.parametrize("protocol", ["connect", "rest"])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.lists(st.tuples(st.integers(0, 99), st.booleans(), st.booleans()), min_size=1, max_size=3),

@@ -370,7 +370,7 @@ PARTS = st.lists(st.builds(lambda form, data: (form(data), data), FORMS, WORDS),
 
 
 @given(st.lists(PARTS, min_size=1, max_size=3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_file_goes_once_in_the_order_of_its_first_place(messages: list[list[tuple[FilePart, bytes]]]) -> None:
     """However often, and in whatever form, it comes."""
     pages: dict[str, Page] = {f"{URL}/{data.hex()}": data for data in (b"one", b"two", PNG)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.events import Cited, Source, TextDelta
@@ -262,14 +262,12 @@ PIECES: Final = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12))
-@settings(deadline=None)
 def test_any_mixture_in_any_cut(pieces: list[str]) -> None:
     """Whatever the text is, the cuts do not matter and no opener comes out."""
     assert not any(OPEN in part for part in scan("".join(pieces)) if isinstance(part, str))
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\ue3a0\ue3a3\ue3a8["), max_size=200))
-@settings(deadline=None)
 def test_text_without_markers(text: str) -> None:
     """Text without marks comes out as it went in."""
     assert "".join(part for part in scan(text) if isinstance(part, str)) == text

@@ -744,7 +744,6 @@ def test_foreign_frames() -> None:
 
 
 @given(st.binary(max_size=400), st.binary(max_size=100))
-@settings(deadline=None)
 def test_any_bytes(first: bytes, second: bytes) -> None:
     """Arbitrary bytes give one terminal event, the last."""
     events = decode([first, second], encoding="gzip")
@@ -805,7 +804,7 @@ FRAME: Final = objects(
 
 
 @given(st.lists(FRAME | JSON, max_size=8), st.booleans(), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_any_json(values: Sequence[object], trailer: bool, chance: random.Random) -> None:  # noqa: FBT001
     """Arbitrary JSON in frames never raises, gives one terminal event, the last, and is the same in any cut."""
     stream = b"".join(map(frame, values)) + (frame({}, END) if trailer else b"")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import UpstreamProtocolError
@@ -233,14 +233,12 @@ def test_ceiling_is_for_one_event() -> None:
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"data", b": ", b"x", b"id", b"\xef\xbb\xbf", b"\xe4\xbd"])))
-@settings(deadline=None)
 def test_any_mixture_in_any_cut(pieces: list[bytes]) -> None:
     """Whatever the line ends are, the cuts do not matter."""
     drip(sse, b"".join(pieces), count=5, small=60)
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_any_bytes(stream: bytes) -> None:
     """No bytes raise anything but a protocol error."""
     guarded([stream[:100], stream[100:]], 50)
@@ -348,7 +346,6 @@ def test_oversize_foreign_frame() -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(deadline=None)
 def test_any_bytes_as_envelopes(stream: bytes) -> None:
     """No bytes raise anything but a protocol error."""
     reader = EnvelopeReader(encoding="gzip", ceiling=100)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.events import Cited, Event, Finished, Source, TextDelta, ThinkingDelta
@@ -455,7 +455,6 @@ def test_stop_at_the_limit() -> None:
 
 
 @given(st.binary(max_size=300), st.binary(max_size=100))
-@settings(deadline=None)
 def test_any_bytes(first: bytes, second: bytes) -> None:
     """Arbitrary bytes give one terminal event, the last."""
     events = decode_legacy([first, second])
@@ -481,7 +480,6 @@ EVENT: Final = st.fixed_dictionaries(
 
 
 @given(st.lists(EVENT | ANYTHING, max_size=8), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_any_events(events: list[Any], chance: random.Random) -> None:
     """Arbitrary events never raise, end at most once and last, and are the same in any cut."""
     stream = lines(*events)

@@ -375,13 +375,14 @@ def test_all_of_an_answer_has_a_deadline() -> None:
     assert 0.15 <= time.monotonic() - began < SOON / 2
 
 
-def test_a_limit_is_named_by_what_it_limits() -> None:
+@pytest.mark.parametrize(("limit", "words"), [("idle", "stopped sending"), ("total", "longer than the gateway allows")])
+def test_a_limit_is_named_by_what_it_limits(limit: str, words: str) -> None:
     """Whether the site fell silent, or all of the answer took too long, also where that ends a silence."""
-    for limits, words in (({"idle": 0.1}, "stopped sending"), ({"total": 0.2}, "longer than the gateway allows")):
-        with opened(waiting(CHUNKED + chunk(b"hi")), **limits) as (stream, _):
-            assert stream.read() == b"hi"
-            with pytest.raises(UpstreamTimeout, match=words):
-                stream.read()
+    deadlines = {"idle": SOON, "total": SOON, limit: 0.2}
+    with opened(waiting(CHUNKED + chunk(b"hi")), idle=deadlines["idle"], total=deadlines["total"]) as (stream, _):
+        assert stream.read() == b"hi"
+        with pytest.raises(UpstreamTimeout, match=words):
+            stream.read()
 
 
 def test_a_reader_may_wait_for_less() -> None:

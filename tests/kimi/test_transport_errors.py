@@ -11,7 +11,7 @@ import urllib3
 
 from app.errors import GatewayError, UpstreamTimeout, UpstreamUnavailable, UpstreamUnreachable
 from app.kimi.http import HttpRequest
-from app.kimi.transport_errors import CONNECT_TIMEOUT, is_timeout, mapped
+from app.kimi.transport_errors import CONNECT_TIMEOUT, is_timeout, mapped, timed_out
 from tests.kimi.foreign import FOREIGN, name_of
 
 REQUEST = HttpRequest("GET", "https://www.kimi.com/secret?token=abc", {"Authorization": "Bearer abc"})
@@ -117,3 +117,9 @@ def test_errors_that_cause_each_other_end() -> None:
     first, second = OSError("x"), OSError("y")
     first.__cause__, second.__cause__ = second, first
     assert not is_timeout(first)
+
+
+def test_a_silence_that_takes_all_of_the_time_is_named_by_it() -> None:
+    """As long as some is left, it is the silence that was too long."""
+    assert "stopped sending" in timed_out(0.1).message
+    assert "longer than the gateway allows" in timed_out(0.0).message

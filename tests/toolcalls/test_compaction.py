@@ -6,7 +6,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.toolcalls.compaction import GROWTH, compact
@@ -173,7 +173,6 @@ def test_what_is_nested_too_deeply_comes_back() -> None:
     assert compact(schema) is schema
 
 
-@settings(deadline=None)
 @given(SCHEMAS)
 def test_any_schema_can_be_told(schema: object) -> None:
     """Within its limit, without a change to it, and without a title."""
@@ -184,7 +183,6 @@ def test_any_schema_can_be_told(schema: object) -> None:
     assert not (isinstance(told, dict) and isinstance(told.get("title"), str))
 
 
-@settings(deadline=None)
 @given(SCHEMAS, VALUES)
 def test_a_schema_that_is_told_means_the_same(schema: object, value: object) -> None:
     """But for properties that it does not name."""
@@ -192,7 +190,6 @@ def test_a_schema_that_is_told_means_the_same(schema: object, value: object) -> 
     assert bool(Judge(compact(schema)).violations(value)) is bool(Judge(same).violations(value))
 
 
-@settings(deadline=None)
 @given(ARGUMENTS)
 def test_a_real_schema_that_is_told_means_the_same(value: object) -> None:
     """As pydantic writes it, and with references of other kinds."""

@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from app.toolcalls import schema as module
 from app.toolcalls.schema import MAX_PROBLEM, MAX_PROBLEMS, MAX_SCHEMA, MAX_WORDS, Parameters, check, problems
@@ -19,7 +19,6 @@ def parameters(schema: object) -> Parameters:
     return Parameters(json.dumps(schema))
 
 
-@settings(deadline=None)
 @given(SCHEMAS, VALUES, NAMES)
 def test_no_schema_and_no_value_raises(schema: object, value: object, name: str) -> None:
     """Anywhere: both are any JSON."""

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -25,7 +25,6 @@ def plain(schema: object) -> bool:
     return spelled(schema) == schema and not unsafe & schema.keys() and all(map(plain, within))
 
 
-@settings(deadline=None)
 @given(SCHEMAS, VALUES)
 def test_a_sound_schema_is_judged_by_as_the_library_does(schema: object, value: object) -> None:
     """Where nothing of it was written anew for safety's sake."""
@@ -34,7 +33,6 @@ def test_a_sound_schema_is_judged_by_as_the_library_does(schema: object, value: 
     assert (Judge(schema).violations(value) == ()) is Draft202012Validator(schema).is_valid(value)
 
 
-@settings(deadline=None)
 @given(SCHEMAS, VALUES)
 def test_judging_never_raises(schema: object, value: object) -> None:
     """Whatever the schema is, and the same is found each time."""
@@ -108,7 +106,6 @@ def test_a_word_has_its_limit() -> None:
     assert Violation("type", ("a" * 200,), "").word == "schema:type:" + "a" * 68
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=5) | st.integers(0, 9), max_size=4), st.text(max_size=10))
 def test_a_word_is_fit_for_a_header(path: list[str | int], name: str) -> None:
     """Whatever the names are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
@@ -41,7 +41,6 @@ def in_the_words_of_the_draft(schema: object) -> bool:
     return plain and all(map(in_the_words_of_the_draft, within))
 
 
-@settings(deadline=None)
 @given(SCHEMAS)
 def test_the_table_says_what_the_meta_schema_says(schema: object) -> None:
     """Of every schema in which nothing needs other words."""
@@ -151,7 +150,6 @@ def test_what_is_not_sound_is_left_out() -> None:
     }
 
 
-@settings(deadline=None)
 @given(SCHEMAS)
 def test_what_is_left_of_any_schema_is_sound(schema: object) -> None:
     """Every part of it passes the meta-schema."""

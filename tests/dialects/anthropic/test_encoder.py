@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from anthropic import APIStatusError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.completion import Fold
@@ -368,7 +368,6 @@ def joined(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, **texts, "calls": [block for block in content if block["type"] == "tool_use"]}
 
 
-@settings(deadline=None)  # pydantic builds its validators at their first use
 @given(answers(), st.booleans())
 def test_the_sdk_puts_a_stream_together_to_the_whole_answer(events: list[Event], shows: bool) -> None:  # noqa: FBT001
     """But for the order of its blocks, which a whole answer does not have."""
@@ -376,7 +375,6 @@ def test_the_sdk_puts_a_stream_together_to_the_whole_answer(events: list[Event],
     assert joined(streamed) == joined(folded(events, shows_thinking=shows))
 
 
-@settings(deadline=None)
 @given(st.lists(st.builds(ThinkingDelta, TEXTS), max_size=3), st.lists(st.builds(TextDelta, TEXTS), max_size=3))
 def test_an_answer_in_the_usual_order_is_the_same_in_every_way(
     thinking: list[ThinkingDelta], text: list[TextDelta]

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.completion import Fold
@@ -293,7 +293,6 @@ def test_a_lone_surrogate_in_arguments_breaks_nothing() -> None:
         assert parts_of(answers)[0]["functionCall"]["args"] == {"a": "\ufffd"}
 
 
-@settings(deadline=None)  # pydantic builds its validators at their first use
 @given(ANSWERS, st.booleans(), st.booleans())
 def test_google_s_own_types_take_every_answer(events: list[Event], thoughts: bool, bare: bool) -> None:  # noqa: FBT001
     """Strictly, each chunk and the whole."""

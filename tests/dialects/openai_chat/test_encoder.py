@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -347,7 +347,6 @@ def test_openai_s_own_client_puts_the_calls_together(before: list[Event], *, leg
     ]
 
 
-@settings(deadline=None)  # pydantic builds its validators at their first use
 @given(
     EVENTS,
     st.sampled_from([[], CALLS[:4], CALLS]),

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai import Omit
 from openai.lib.streaming.responses._responses import ResponseStreamState
@@ -319,7 +319,6 @@ SAYING: st.SearchStrategy[Event] = (
 )
 
 
-@settings(deadline=None)  # pydantic builds its validators at their first use
 @given(
     st.lists(SAYING),
     st.sampled_from([[], CALL, PATCH]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.request import (
@@ -309,7 +309,6 @@ CHOICES = (
 )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(FIELDS), ANY_JSON, max_size=4)
     | st.fixed_dictionaries({"input": st.just("hi"), "tools": st.lists(TOOLISH, max_size=3), "tool_choice": CHOICES})
