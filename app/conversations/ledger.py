@@ -9,7 +9,7 @@ reveal the account.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.state.book import Book
@@ -49,10 +49,6 @@ class Ledger:
         """All entries of an account."""
         found = (_entry(values) for values in self._book.read(_group(account)).values())
         return [entry for entry in found if entry is not None]
-
-    def postpone(self, account: str, entry: Entry, due: float) -> None:
-        """Note a deletion that failed, to be tried again at `due`."""
-        self.write(account, replace(entry, user=None, due=due, attempts=entry.attempts + 1))
 
 
 def _entry(values: dict[str, Any]) -> Entry | None:

@@ -2,7 +2,8 @@
 
 What is to be deleted stands in the ledger. An account's entries are looked at when it appears, when one of its answers
 has ended, and when one of them falls due; what a process that has died left behind falls due at once. A deletion that
-failed is tried again after growing pauses, for as long as it takes.
+failed is tried again after growing pauses, for as long as it takes. What this process discarded it knows also when the
+store forgets it: a Redis may freeze before the look at its entry, and come back empty.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
 
@@ -40,12 +41,16 @@ Delete = Callable[[Credential, str, Sequence[str]], None]
 
 @dataclass(slots=True)
 class _Account:
-    """What this process knows of an account: a credential that reaches it, and when it was last looked at."""
+    """What this process knows of an account: a credential that reaches it, and when it was last looked at.
+
+    `discarded` are the entries, by their conversations, that it gave up and has not seen deleted.
+    """
 
     credential: Credential
     looked: float
     tidying: bool = False
     again: bool = False
+    discarded: dict[str, Entry] = field(default_factory=dict)
 
 
 class CleanUp:
@@ -90,7 +95,10 @@ class CleanUp:
 
     def discard(self, credential: Credential, entry: Entry) -> None:
         """Have a conversation deleted that is not needed any more."""
-        self._ledger.write(credential.account, replace(entry, user=None, due=self._clock()))
+        discarded = replace(entry, user=None, due=self._clock())
+        self._ledger.write(credential.account, discarded)
+        with self._condition:
+            self._account(credential).discarded[entry.conversation_id] = discarded
         self.tidy(credential)
 
     def keep(self, credential: Credential, entry: Entry, seconds: float) -> None:
@@ -98,13 +106,13 @@ class CleanUp:
         due = self._clock() + seconds
         self._ledger.write(credential.account, replace(entry, user=None, due=due))
         with self._condition:
-            self._accounts.setdefault(credential.account, _Account(credential, looked=0.0))
+            self._account(credential)
         self._wake_at(credential.account, due)
 
     def tidy(self, credential: Credential) -> None:
         """Look at an account's entries in the background; one look at a time."""
         with self._condition:
-            account = self._accounts.setdefault(credential.account, _Account(credential, looked=0.0))
+            account = self._account(credential)
             account.credential, account.looked = credential, self._clock()
             if account.tidying:
                 account.again = True
@@ -119,17 +127,33 @@ class CleanUp:
         with self._condition:
             accounts = list(self._accounts.values())
         for account in accounts:
-            for entry in self._ledger.entries(account.credential.account):
+            for entry in self._entries(account):
                 # What is due already is being deleted: written down once more, it would be deleted twice.
                 if entry.user is None and entry.due > self._clock():
-                    self._ledger.write(account.credential.account, replace(entry, due=0.0))
+                    self._change(account, replace(entry, due=0.0))
             self.tidy(account.credential)
+
+    def _account(self, credential: Credential) -> _Account:
+        return self._accounts.setdefault(credential.account, _Account(credential, looked=0.0))
+
+    def _entries(self, account: _Account) -> list[Entry]:
+        """All entries; nobody knows better than this process what became of those that it discarded."""
+        found = {entry.conversation_id: entry for entry in self._ledger.entries(account.credential.account)}
+        with self._condition:
+            found |= account.discarded
+        return list(found.values())
+
+    def _change(self, account: _Account, entry: Entry) -> None:
+        self._ledger.write(account.credential.account, entry)
+        with self._condition:
+            if entry.conversation_id in account.discarded:
+                account.discarded[entry.conversation_id] = entry
 
     def _tidy(self, account: _Account) -> None:
         again = True
         while again:
             try:
-                self._delete_due(account.credential)
+                self._delete_due(account)
             except BaseException:
                 with self._condition:
                     account.tidying = account.again = False
@@ -138,11 +162,11 @@ class CleanUp:
                 again, account.again = account.again, False
                 account.tidying = again
 
-    def _delete_due(self, credential: Credential) -> None:
-        name, now = credential.account, self._clock()
+    def _delete_due(self, account: _Account) -> None:
+        name, now = account.credential.account, self._clock()
         by_protocol: dict[str, list[Entry]] = {}
         later: list[float] = []
-        entries = sorted(self._ledger.entries(name), key=lambda entry: entry.due, reverse=True)
+        entries = sorted(self._entries(account), key=lambda entry: entry.due, reverse=True)
         idle = 0
         for entry in entries:
             if entry.user == self._presence.name:
@@ -159,12 +183,13 @@ class CleanUp:
                 by_protocol.setdefault(entry.protocol, []).append(entry)
         for protocol, entries in by_protocol.items():
             for start in range(0, len(entries), BATCH):
-                later += self._delete_batch(credential, protocol, entries[start : start + BATCH])
+                later += self._delete_batch(account, protocol, entries[start : start + BATCH])
         if later:
             self._wake_at(name, min(later))
 
-    def _delete_batch(self, credential: Credential, protocol: str, entries: Sequence[Entry]) -> list[float]:
+    def _delete_batch(self, account: _Account, protocol: str, entries: Sequence[Entry]) -> list[float]:
         """Delete these; give the times at which to try those again that failed."""
+        credential = account.credential
         ids = [entry.conversation_id for entry in entries]
         try:
             self._delete(credential, protocol, ids)
@@ -175,12 +200,15 @@ class CleanUp:
                 if error.retry_after is not None:
                     pause = max(pause, error.retry_after)
                 dues.append(self._clock() + pause)
-                self._ledger.postpone(credential.account, entry, dues[-1])
+                self._change(account, replace(entry, user=None, due=dues[-1], attempts=entry.attempts + 1))
             fields = {"account": credential.account[:12], "code": error.code, "count": len(ids)}
             _log.warning("conversations could not be deleted yet", extra={"fields": fields})
             # A dead token is not asked with again and again: the account is looked at when it appears with a good one.
             return [] if isinstance(error, TokenExpired | AccountRestricted) else dues
         self._ledger.strike(credential.account, ids)
+        with self._condition:
+            for identity in ids:
+                account.discarded.pop(identity, None)
         return []
 
     def _wake_at(self, account: str, due: float) -> None:

@@ -79,13 +79,6 @@ def test_only_what_is_named_is_struck() -> None:
     assert books.entries == [Entry("chat-2", "rest", None, 5.0)]
 
 
-def test_a_failed_deletion_is_counted() -> None:
-    """Nobody uses the conversation, and it is tried again when it is due."""
-    books = Books()
-    books.ledger.postpone("account", Entry("chat-1", "rest", "process-1", due=1.0, attempts=2), 77.0)
-    assert books.entries == [Entry("chat-1", "rest", None, due=77.0, attempts=3)]
-
-
 def test_entries_survive_the_process(tmp_path: Path) -> None:
     """In a file."""
     path, clock = str(tmp_path / "state.sqlite3"), FakeClock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -174,6 +175,7 @@ class TreeKimi(KimiClient):
         self.deleted: list[str] = []
         self.outcomes = list(outcomes)
         self.words = words
+        self._numbers = itertools.count()  # no chat ever has the id of another, nor of one that is gone
 
     def open(
         self,
@@ -197,9 +199,7 @@ class TreeKimi(KimiClient):
 
     def begin(self, whose: str, site: str, *, by_hand: bool = False) -> str:
         """A new chat; give its id."""
-        identity = f"chat-{len(self.chats) + len(self.deleted)}"
-        while identity in self.chats:
-            identity += "'"
+        identity = f"chat-{next(self._numbers)}"
         self.chats[identity] = Chat(whose, site, by_hand=by_hand)
         return identity
 

@@ -92,6 +92,7 @@ class Load:
             self.asked.append(Asked(began, time.monotonic() - began, wrong))
 
 
+@pytest.mark.alone
 def test_no_client_notices_what_happens_to_redis(
     kimi: EmulatorControl, redis: RedisServer, gateway: Gateway, new_guest: NewGuest
 ) -> None:

@@ -116,6 +116,32 @@ def test_an_entry_is_struck_only_when_kimi_has_confirmed() -> None:
     assert [seen, bench.left] == [[["chat-1"]], []]
 
 
+def test_what_a_store_forgets_after_a_discard_is_deleted_all_the_same() -> None:
+    """A Redis may freeze, and come back empty, between the note and the look at it; or with an older note."""
+    for note in ("none", "older"):
+        bench = Bench()
+        older = running(bench)
+        bench.cleanup.discard(ANN, older)
+        bench.ledger.strike(ANN.account, ["chat-1"])
+        if note == "older":
+            bench.ledger.write(ANN.account, older)
+        bench.settle()
+        assert [bench.calls, bench.left] == [[(ANN.token, "connect", ("chat-1",))], []]
+        assert bench.look() == []
+
+
+def test_a_failed_deletion_is_not_forgotten_with_the_store() -> None:
+    """Nor is the pause before the next attempt."""
+    bench = Bench(DOWN)
+    bench.cleanup.discard(ANN, running(bench))
+    bench.settle()
+    bench.ledger.strike(ANN.account, ["chat-1"])
+    assert bench.look() == []
+    bench.clock.advance(PAUSES[0])
+    assert bench.look() == ["chat-1"]
+    assert bench.look() == []
+
+
 def test_a_conversation_that_is_kept_goes_when_it_is_due() -> None:
     """Not before."""
     bench = Bench()
@@ -298,7 +324,7 @@ def test_an_account_has_so_many_idle_conversations_and_no_more() -> None:
     for number in range(MAX_IDLE + 3):
         bench.cleanup.keep(ANN, running(bench, f"chat-{number:03}"), 1800.0)
         bench.clock.advance(1)
-    bench.ledger.postpone(ANN.account, Entry("failed", "connect", None, 0.0), bench.clock() + 5)
+    bench.ledger.write(ANN.account, Entry("failed", "connect", None, bench.clock() + 5, attempts=1))
     bench.claimed.add("failed")  # nobody can go on with it, so there is nothing to take away
     assert sorted(bench.look()) == ["chat-000", "chat-001", "chat-002"]
     assert len(bench.left) == MAX_IDLE + 1
